@@ -1,4 +1,4 @@
-"""What several test files share: running the command line, in this process or in one of its own, and the sample crawl."""
+"""Fixtures for all tests: isolation, fast databases, an empty crawl directory, the scanned sample crawl, and the choice of kernels."""
 
 from __future__ import annotations
 
@@ -16,54 +16,59 @@ from dedup import process
 from dedup.similarity import jit
 from dedup.store import connection, schema
 from dedup.store.ownership import APPLICATION_ID
-from tests.builders.command import Sampled, run
+from tests.builders.command import SampleCrawl, run
 from tests.builders.summaries import CONFIG
 
 collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["web/test_browser.py"]
-"""What drives a browser comes with the extra `dev`; the README's test command, which leaves these tests out, does without."""
+"""The browser tests need packages of the extra `dev`. They are not collected without them."""
 
 process.prepare_for_scanning()
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Neither a configuration nor compiled code of the user's own takes part in a test."""
+def _isolated_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the user's configuration and compiled kernels from tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("home")))
-        if "NUMBA_CACHE_DIR" not in os.environ:  # compiled once a run, not once a test
+        if "NUMBA_CACHE_DIR" not in os.environ:  # compile once per run, not once per test
             patch.setenv("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _signals_reach_children() -> None:
-    """Run under nohup, or in the background of a script, the tests' own processes would not hear them: that they are ignored is
-    inherited, a handler is not."""
+    """Replace ignored signals by handlers, as under nohup or in the background of a script.
+
+    Child processes inherit that a signal is ignored, but not a handler.
+    """
     for number in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _databases_cost_little() -> Iterator[None]:
-    """Within this process a new database is a copy of one that the migrations made once a run, and a commit does not wait for the
-    disk: only a power failure could tell. Processes of their own do both as they are."""
-    made, of, migrate = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False), schema.migrations, schema.migrate
-    made.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    made.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    migrate(Database(made))
+def _fast_databases() -> Iterator[None]:
+    """Make new databases in this process copies of one migrated database, and do not wait for the disk on commit.
 
-    def copied(db: Database) -> None:
-        if schema.migrations is of and db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            made.backup(db.conn)
+    Other processes migrate and synchronise as usual.
+    """
+    template = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    original_migrations, migrate = schema.migrations, schema.migrate
+    template.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    template.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    migrate(Database(template))
+
+    def copy_template(db: Database) -> None:
+        if schema.migrations is original_migrations and db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            template.backup(db.conn)
         else:
             migrate(db)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schema, "migrate", copied)
+        patch.setattr(schema, "migrate", copy_template)
         patch.setattr(connection, "SYNCHRONOUS", "OFF")
         yield
-    made.close()
+    template.close()
 
 
 @pytest.fixture
@@ -83,38 +88,40 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Path:
-    """Where a database may be made, outside the crawl directory."""
+    """A path for a database, outside of the crawl directory."""
     return tmp_path / "dedup.db"
 
 
 @pytest.fixture(scope="session")
-def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> SampleCrawl:
     folder = tmp_path_factory.mktemp("sampled")
     assert run(folder, "sample", ".").code == 0
     config = folder / "config.toml"
     config.write_text(config.read_text("utf-8").replace("settle_seconds = 2.0", "settle_seconds = 0.0"), "utf-8")
-    return Sampled(folder, run(folder, "scan", "--format", "json"))
+    return SampleCrawl(folder, run(folder, "scan", "--format", "json"))
 
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The forms without numba, however much there is to do."""
+    """Use the kernels without numba for any amount of work."""
     monkeypatch.setattr(jit._JitState, "enabled", False)
     monkeypatch.setattr(jit._JitState, "unavailable", True)
 
 
 @pytest.fixture
 def machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The compiled forms where numba is, however little there is to do: what signs a few hundred articles is quicker so, since it is
-    compiled once a run."""
-    there = find_spec("numba") is not None
-    monkeypatch.setattr(jit._JitState, "enabled", there)
-    monkeypatch.setattr(jit._JitState, "unavailable", not there)
+    """Use the compiled kernels for any amount of work, if numba is installed.
+
+    They are compiled once per run, which pays off for tests that sign a few hundred articles.
+    """
+    is_installed = find_spec("numba") is not None
+    monkeypatch.setattr(jit._JitState, "enabled", is_installed)
+    monkeypatch.setattr(jit._JitState, "unavailable", not is_installed)
 
 
 @pytest.fixture(params=["plain", "compiled"])
 def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Once in the forms without numba, once in the compiled ones."""
+    """Run the test once with the kernels without numba, once with the compiled ones."""
     monkeypatch.setattr(jit._JitState, "enabled", request.param == "compiled")
     monkeypatch.setattr(jit._JitState, "unavailable", request.param == "plain")
     return str(request.param)

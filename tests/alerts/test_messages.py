@@ -1,4 +1,4 @@
-"""What messages say, in each form; and that nothing a crawled page holds gets out of it."""
+"""Messages in each form, and the escaping of crawled text in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import example, given
-from hypothesis import settings as trying
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -28,14 +28,14 @@ from tests.builders.alerts import AT, event
 from tests.builders.messages import EN, KO, alert, hostile
 
 
-def one(happened: Event | None = None, style: MessageStyle = KO) -> Message:
-    return build_message([alert(happened)], style)
+def message_of(source: Event | None = None, style: MessageStyle = KO) -> Message:
+    return build_message([alert(source)], style)
 
 
-def test_a_message_of_a_change_says_what_where_when_why_and_where_to_see_it() -> None:
-    told = one(event(silent=True))
-    assert told.subject == "[중대] 한빛일보 · 내용 수정 · 새솔시 의회, 예산안 의결 1"
-    assert told.text == (
+def test_a_message_of_a_change_has_classification_times_evidence_diff_and_commands() -> None:
+    message = message_of(event(silent=True))
+    assert message.subject == "[중대] 한빛일보 · 내용 수정 · 새솔시 의회, 예산안 의결 1"
+    assert message.text == (
         "새솔시 의회, 예산안 의결 1\n"
         "한빛일보 · 정치\n"
         "https://paper.example/1\n"
@@ -45,23 +45,23 @@ def test_a_message_of_a_change_says_what_where_when_why_and_where_to_see_it() ->
         "본문: 예산안 규모는 [-638조원-]{+639조원+}으로 늘었다.\n"
         "자세히 보기: dedup diff https://paper.example/1, dedup history https://paper.example/1\n"
         "규칙: grave edits\n"
-        f"알림 ID: {told.id}\n"
+        f"알림 ID: {message.id}\n"
     )
 
 
-def test_the_same_in_english_and_in_another_zone() -> None:
-    told = one(event(corrected=True), EN)
-    assert told.subject == "[major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 1"
-    assert "Classification: substance changed, major, marked as a correction\n" in told.text
-    assert "When: crawled 2026-03-04 19:30 EST → 2026-03-05 04:00 EST" in told.text
+def test_a_message_uses_the_configured_language_and_time_zone() -> None:
+    message = message_of(event(corrected=True), EN)
+    assert message.subject == "[major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 1"
+    assert "Classification: substance changed, major, marked as a correction\n" in message.text
+    assert "When: crawled 2026-03-04 19:30 EST → 2026-03-05 04:00 EST" in message.text
 
 
-def test_markdown_and_html_say_the_same() -> None:
-    told = one()
-    assert "**본문:** 예산안 규모는 \\[-638조원-\\]{+639조원+}으로 늘었다.  \n" in told.markdown
-    assert "<https://paper.example/1>" in told.markdown
-    assert "<b>본문:</b> 예산안 규모는 <del>[-638조원-]</del><ins>{+639조원+}</ins>으로 늘었다.<br>" in told.html
-    assert '<a href="https://paper.example/1">https://paper.example/1</a>' in told.html
+def test_markdown_and_html_have_the_same_content() -> None:
+    message = message_of()
+    assert "**본문:** 예산안 규모는 \\[-638조원-\\]{+639조원+}으로 늘었다.  \n" in message.markdown
+    assert "<https://paper.example/1>" in message.markdown
+    assert "<b>본문:</b> 예산안 규모는 <del>[-638조원-]</del><ins>{+639조원+}</ins>으로 늘었다.<br>" in message.html
+    assert '<a href="https://paper.example/1">https://paper.example/1</a>' in message.html
 
 
 OTHER = {"url": "https://other.example/1", "title": "다른 제목", "publisher": "물결방송"}
@@ -85,78 +85,85 @@ TOPICS = [
 ]
 
 
-@pytest.mark.parametrize(("happened", "words"), TOPICS, ids=lambda v: f"{v.topic} {v.kind}" if isinstance(v, Event) else "")
+@pytest.mark.parametrize(("change", "words"), TOPICS, ids=lambda v: f"{v.topic} {v.kind}" if isinstance(v, Event) else "")
 @pytest.mark.parametrize("style", [KO, EN], ids=["ko", "en"])
-def test_every_topic_says_what_it_is_about(happened: Event, words: list[str], style: MessageStyle) -> None:
-    told = one(happened, style)
-    assert all(word in told.text for word in words if style is KO or word.isascii())
-    assert told.id in told.text
-    assert told.json_body["alerts"][0]["payload"] == happened.payload
+def test_every_topic_has_a_message_with_its_details(change: Event, words: list[str], style: MessageStyle) -> None:
+    message = message_of(change, style)
+    assert all(word in message.text for word in words if style is KO or word.isascii())
+    assert message.id in message.text
+    assert message.json_body["alerts"][0]["payload"] == change.payload
 
 
-def test_an_incident_says_how_many_pages_and_names_some() -> None:
+def test_an_incident_message_has_the_page_count_and_examples() -> None:
     examples = [{"url": f"https://paper.example/{n}", "title": f"제목 {n}", "publisher": "한빛일보", "at": AT} for n in range(20)]
-    told = build_message([alert(page_count=36, payload={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
-    assert "36개 페이지 동일 수정" in told.subject
-    assert "제목 9 https://paper.example/9; … +26" in told.text
+    message = build_message([alert(page_count=36, payload={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
+    assert "36개 페이지 동일 수정" in message.subject
+    assert "제목 9 https://paper.example/9; … +26" in message.text
     again = build_message([alert(page_count=2, payload={**event().payload, "examples": examples[:2], "times": 2})], EN)
     assert "same edit on 2 more pages" in again.subject
 
 
-def test_every_kind_severity_evidence_and_reason_has_words_in_both_languages() -> None:
+def test_every_kind_severity_evidence_and_reason_is_translated() -> None:
     from typing import get_args
 
     assert sorted(LANGUAGES) == sorted(get_args(Language)) == sorted(STRINGS)
     assert STRINGS["ko"].keys() == STRINGS["en"].keys()
     assert all(all(words.values()) for words in STRINGS.values())
     needed = {f"{topic}.{kind}" for topic, kinds in EVENT_KINDS.items() for kind in kinds} | set(SEVERITIES) | set(get_args(EvidenceKind))
-    needed |= {f"digest.{why}" for why in get_args(DigestReason)} | {"title", "body", "author", "publisher", "category", "published_at"}
+    needed |= {f"digest.{reason}" for reason in get_args(DigestReason)} | {
+        "title",
+        "body",
+        "author",
+        "publisher",
+        "category",
+        "published_at",
+    }
     assert needed <= STRINGS["ko"].keys()
     for table in STRINGS.values():
-        assert all(re.findall(r"\{(.*?)\}", told) == re.findall(r"\{(.*?)\}", STRINGS["en"][key]) for key, told in table.items())
+        assert all(re.findall(r"\{(.*?)\}", text) == re.findall(r"\{(.*?)\}", STRINGS["en"][key]) for key, text in table.items())
 
 
 # Digests
 
 
-def test_a_digest_says_why_it_is_one_how_many_and_the_gravest() -> None:
+def test_a_digest_has_its_reason_its_count_and_the_highest_severity() -> None:
     alerts = [alert(event(n, severity="major" if n == 7 else "minor")) for n in range(9)]
-    told = build_message(alerts, KO, "rate_limit")
-    assert told.subject == "[중대] 알림 9건"
-    assert told.text.startswith("시간당 발송 한도를 넘은 알림을 모아 보냅니다.\n\n")
-    assert [a["id"] for a in told.json_body["alerts"]] == [a.public_id for a in alerts]
-    assert told.json_body["digest_reason"] == "rate_limit"
-    assert build_message([alert()], KO, "quiet_hours").subject == one().subject
+    message = build_message(alerts, KO, "rate_limit")
+    assert message.subject == "[중대] 알림 9건"
+    assert message.text.startswith("시간당 발송 한도를 넘은 알림을 모아 보냅니다.\n\n")
+    assert [a["id"] for a in message.json_body["alerts"]] == [a.public_id for a in alerts]
+    assert message.json_body["digest_reason"] == "rate_limit"
+    assert build_message([alert()], KO, "quiet_hours").subject == message_of().subject
 
 
-def test_of_a_long_digest_people_are_told_the_rest_by_its_number_and_programs_and_feeds_all() -> None:
-    told = build_message([alert(event(n)) for n in range(MAX_DIGEST_ALERTS + 12)], EN, "backlog")
-    assert told.text.count("Alert: ") == MAX_DIGEST_ALERTS
-    assert told.text.rstrip().endswith("and 12 more: dedup alerts list")
-    assert len(told.json_body["alerts"]) == len(told.entries) == MAX_DIGEST_ALERTS + 12
+def test_the_text_of_a_long_digest_is_limited_while_json_and_feed_have_all_alerts() -> None:
+    message = build_message([alert(event(n)) for n in range(MAX_DIGEST_ALERTS + 12)], EN, "backlog")
+    assert message.text.count("Alert: ") == MAX_DIGEST_ALERTS
+    assert message.text.rstrip().endswith("and 12 more: dedup alerts list")
+    assert len(message.json_body["alerts"]) == len(message.entries) == MAX_DIGEST_ALERTS + 12
 
 
-def test_a_message_is_known_by_what_it_tells_of_whatever_the_order() -> None:
+def test_the_id_of_a_message_depends_on_its_alerts_and_not_on_their_order() -> None:
     alerts = [alert(event(n)) for n in range(5)]
     assert (
         build_message(alerts, KO, "rate_limit").id
         == build_message(alerts[::-1], EN, "schedule").id
         != build_message(alerts[1:], KO, "rate_limit").id
     )
-    assert one().id == alert().public_id
+    assert message_of().id == alert().public_id
 
 
-def test_a_trial_is_no_alert() -> None:
-    told = build_test_message("mail", EN)
-    assert told.json_body["kind"] == "test"
-    assert told.json_body["alerts"] == []
-    assert build_test_message("mail", EN).id != told.id
+def test_a_test_message_contains_no_alert() -> None:
+    message = build_test_message("mail", EN)
+    assert message.json_body["kind"] == "test"
+    assert message.json_body["alerts"] == []
+    assert build_test_message("mail", EN).id != message.id
 
 
-def test_long_values_are_cut() -> None:
+def test_long_values_are_truncated() -> None:
     long = "가" * 100_000
     diff = {"body": [{"kind": "removed", "text": long}, {"kind": "added", "text": long}]}
-    told = one(
+    message = message_of(
         event(
             title=long,
             publisher=long,
@@ -164,9 +171,9 @@ def test_long_values_are_cut() -> None:
             payload={"diff": diff, "message": long, "evidence": [{"kind": "words", "before": long, "after": ""}]},
         )
     )
-    assert len(told.subject) < 300
-    assert len(told.text) < 105_000  # the heading is the title, whole
-    assert len(told.text.splitlines()[1]) < 200
+    assert len(message.subject) < 300
+    assert len(message.text) < 105_000  # the heading is the title, whole
+    assert len(message.text.splitlines()[1]) < 200
 
 
 # Hostile text
@@ -181,46 +188,36 @@ sections = st.lists(
 STEERING = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
-def clean(shown: str) -> bool:
-    """Nothing in it steers; of format characters only joiners."""
-    return all(unicodedata.category(c) not in STEERING | {"Cf"} or c in "\n\u200c\u200d\u2060" for c in shown)
+def is_safe(text: str) -> bool:
+    """Whether the text has no control characters and, of format characters, only joiners."""
+    return all(unicodedata.category(c) not in STEERING | {"Cf"} or c in "\n\u200c\u200d\u2060" for c in text)
 
 
-def calls(shown: str) -> bool:
-    """Whether somebody would be called by it."""
-    return re.search(r"@(everyone|here|channel)|<[@!#]", shown, re.IGNORECASE) is not None
+def mentions_people(text: str) -> bool:
+    """Whether the text would notify people in a chat."""
+    return re.search(r"@(everyone|here|channel)|<[@!#]", text, re.IGNORECASE) is not None
 
 
-@trying(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(hostile)
-def test_one_line_is_one_fit_to_be_shown_and_stays_as_it_is(raw: str) -> None:
-    shown = sanitise.to_one_line(raw)
-    assert clean(shown)
-    assert "\n" not in shown
-    assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
-    assert sanitise.to_one_line(shown) == shown
+def test_to_one_line_returns_one_safe_line_and_is_idempotent(raw: str) -> None:
+    output = sanitise.to_one_line(raw)
+    assert is_safe(output)
+    assert "\n" not in output
+    assert not re.search(r"@(everyone|here|channel)", output, re.IGNORECASE)
+    assert sanitise.to_one_line(output) == output
 
 
-@trying(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(sections)
-def test_text_steers_nothing_and_calls_nobody(said: list[MessageSection]) -> None:
-    shown = render.to_text(said)
-    assert clean(shown)
-    assert not calls(shown)
-    assert shown.count("\n") <= sum(len(s.lines) + 3 for s in said) + 1
+def test_text_has_no_control_characters_and_no_mentions(content: list[MessageSection]) -> None:
+    output = render.to_text(content)
+    assert is_safe(output)
+    assert not mentions_people(output)
+    assert output.count("\n") <= sum(len(s.lines) + 3 for s in content) + 1
 
 
-def expected(said: list[MessageSection]) -> str:
-    """What is to be read of it, without blanks: letters only, as every form has them."""
-    raw = "".join(s.heading + "".join(line.label + "".join(p.text for p in line.pieces) for line in s.lines) for s in said)
-    return letters(sanitise.to_one_line(raw))
-
-
-def letters(shown: str) -> str:
-    return "".join(c for c in shown if c.isalnum())
-
-
-class _Read(HTMLParser):
+class _HtmlReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.text = ""
@@ -244,53 +241,53 @@ class _Read(HTMLParser):
     handle_pi = unknown_decl = handle_decl  # type: ignore[assignment]  # their parameters have other names
 
 
-@trying(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(sections)
-def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[MessageSection]) -> None:
-    shown = render.to_html(said)
-    read = _Read()
-    read.feed(shown)
-    read.close()
-    assert read.tags <= {"p", "b", "br", "a", "del", "ins"}
-    assert all(re.match(r"https?://", href) for href in read.hrefs)
-    assert clean(shown)
-    assert not re.search(r"@(everyone|here|channel)", read.text, re.IGNORECASE) or read.hrefs
+def test_html_has_only_tags_of_the_template(content: list[MessageSection]) -> None:
+    output = render.to_html(content)
+    parsed = _HtmlReader()
+    parsed.feed(output)
+    parsed.close()
+    assert parsed.tags <= {"p", "b", "br", "a", "del", "ins"}
+    assert all(re.match(r"https?://", href) for href in parsed.hrefs)
+    assert is_safe(output)
+    assert not re.search(r"@(everyone|here|channel)", parsed.text, re.IGNORECASE) or parsed.hrefs
 
 
-@trying(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(sections)
 @example([MessageSection("\r", ())])
-def test_markdown_makes_nothing_of_what_a_page_holds(said: list[MessageSection]) -> None:
-    """Read by a CommonMark parser: bold labels and headings, links to addresses, code; no image, no heading, no list, no HTML."""
-    shown = render.to_markdown(said)
-    assert clean(shown)
-    tokens = [t for block in MarkdownIt("commonmark").parse(shown) for t in (block, *(block.children or ()))]
+def test_markdown_of_a_page_s_text_is_escaped(content: list[MessageSection]) -> None:
+    """A CommonMark parser finds only bold text, links, code and line breaks: no image, heading, list or HTML."""
+    output = render.to_markdown(content)
+    assert is_safe(output)
+    tokens = [t for block in MarkdownIt("commonmark").parse(output) for t in (block, *(block.children or ()))]
     assert {t.type for t in tokens} <= {
         "paragraph_open", "paragraph_close", "inline", "text", "text_special", "strong_open", "strong_close", "link_open",
         "link_close", "code_inline", "hardbreak", "softbreak",
     }  # fmt: skip
     links = [t.attrGet("href") for t in tokens if t.type == "link_open"]
-    addresses = {p.text for s in said for line in s.lines for p in line.pieces if p.kind == "link"}
-    assert len(links) <= len([a for a in addresses for _ in said for _ in range(12)])
-    assert not calls(shown)
+    addresses = {p.text for s in content for line in s.lines for p in line.pieces if p.kind == "link"}
+    assert len(links) <= len([a for a in addresses for _ in content for _ in range(12)])
+    assert not mentions_people(output)
 
 
-@trying(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(st.lists(hostile, min_size=5, max_size=5), st.sampled_from(["change", "duplicate", "cluster", "daemon", "mismatch"]))
-def test_subjects_are_one_line_whatever_is_in_them(given_: list[str], topic: Any) -> None:
-    title, publisher, url, rule, kind = given_
-    kept = alert(event(topic=topic, title=title, publisher=publisher, url=url, kind=kind), rule=rule)
+def test_subjects_are_one_safe_line(fields: list[str], topic: Any) -> None:
+    title, publisher, url, rule, kind = fields
+    row = alert(event(topic=topic, title=title, publisher=publisher, url=url, kind=kind), rule=rule)
     for style in (KO, EN):
-        shown = format_subject(kept, style)
-        assert clean(shown)
-        assert "\n" not in shown
-        assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
+        output = format_subject(row, style)
+        assert is_safe(output)
+        assert "\n" not in output
+        assert not re.search(r"@(everyone|here|channel)", output, re.IGNORECASE)
 
 
-@trying(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(hostile, hostile, hostile)
-def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, url: str) -> None:
-    told = {
+def test_hostile_text_is_safe_in_every_form_of_a_message(title: str, body: str, url: str) -> None:
+    payload = {
         "diff": {"title": [{"kind": "added", "text": title}], body: [{"kind": "removed", "text": body}]},
         "fields": [[title, body, url]],
         "evidence": [{"kind": body, "before": title, "after": body}],
@@ -300,10 +297,15 @@ def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, 
         "counts": {title: 3},
         "path": body,
     }
-    made = build_message([alert(event(title=title, publisher=body, url=url, payload=told), payload=told, page_count=3)], EN, "late")
-    assert all(clean(form) for form in (made.subject, made.text, made.markdown, made.html, *(e.title + e.html for e in made.entries)))
-    assert not any(calls(form) for form in (made.subject, made.text, made.markdown))
-    json.dumps(made.json_body)
+    message = build_message(
+        [alert(event(title=title, publisher=body, url=url, payload=payload), payload=payload, page_count=3)], EN, "late"
+    )
+    assert all(
+        is_safe(form)
+        for form in (message.subject, message.text, message.markdown, message.html, *(e.title + e.html for e in message.entries))
+    )
+    assert not any(mentions_people(form) for form in (message.subject, message.text, message.markdown))
+    json.dumps(message.json_body)
 
 
 @pytest.mark.parametrize(
@@ -318,18 +320,18 @@ def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, 
         "https://a.example/\u202e",
     ],
 )
-def test_what_is_no_plain_address_is_never_a_link(url: str) -> None:
-    said = [MessageSection("", (MessageLine("", (MessagePiece("link", url),)),))]
-    assert "<a" not in render.to_html(said)
-    assert not any(t.type == "link_open" for b in MarkdownIt().parse(render.to_markdown(said)) for t in b.children or ())
+def test_only_plain_http_urls_become_links(url: str) -> None:
+    content = [MessageSection("", (MessageLine("", (MessagePiece("link", url),)),))]
+    assert "<a" not in render.to_html(content)
+    assert not any(t.type == "link_open" for b in MarkdownIt().parse(render.to_markdown(content)) for t in b.children or ())
 
 
 def test_a_command_can_be_pasted_into_a_shell() -> None:
-    told = one(event(url="https://a.example/?a=1&b=$(id)"))
-    assert "dedup diff 'https://a.example/?a=1&b=$(id)'" in told.text
-    assert "dedup alerts show" in one(event(url="https://a.example/@everyone")).text
+    message = message_of(event(url="https://a.example/?a=1&b=$(id)"))
+    assert "dedup diff 'https://a.example/?a=1&b=$(id)'" in message.text
+    assert "dedup alerts show" in message_of(event(url="https://a.example/@everyone")).text
 
 
-def test_printable_ascii_is_told_as_it_is() -> None:
-    said = [MessageSection("", (MessageLine("", (MessagePiece("plain", string.printable.strip().replace("@", "")),)),))]
-    assert render.to_text(said).strip() == string.printable.strip().replace("@", "")
+def test_printable_ascii_is_unchanged() -> None:
+    content = [MessageSection("", (MessageLine("", (MessagePiece("plain", string.printable.strip().replace("@", "")),)),))]
+    assert render.to_text(content).strip() == string.printable.strip().replace("@", "")

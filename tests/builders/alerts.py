@@ -1,4 +1,4 @@
-"""Events made by hand, and receivers on loopback that alerts are sent to."""
+"""Events for alerts, and an HTTP receiver on loopback."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from dedup.store import WritableDatabase, open_writable, outbox
 AT = "2026-03-05T09:00:00+00:00"
 
 
-def event(n: int = 1, **given: Any) -> Event:
-    """A change of substance on page `n`."""
-    told = {
+def event(n: int = 1, **overrides: Any) -> Event:
+    """Return a substantive change of page `n`. Keyword arguments replace fields of the event."""
+    payload = {
         "diff": {
             "title": [],
             "body": [
@@ -46,39 +46,39 @@ def event(n: int = 1, **given: Any) -> Event:
         "publisher": "한빛일보",
         "category": "정치",
         "parts": ("body",),
-        "payload": told,
+        "payload": payload,
     }
-    return Event(**{**values, **given})
+    return Event(**{**values, **overrides})
 
 
 def settings(channels: Mapping[str, ChannelConfig], *rules: AlertRuleConfig, incident_pages: int = 5, **delivery: Any) -> Settings:
-    """Settings with these channels, and a rule that sends every change to all of them where none is given."""
-    chosen = rules or (AlertRuleConfig(name="all", on=("change",), to=tuple(channels)),)
+    """Return settings with these channels. Without `rules`, one rule sends every change to all channels."""
+    rules_or_default = rules or (AlertRuleConfig(name="all", on=("change",), to=tuple(channels)),)
     return Settings(
         changes=ChangesConfig(incident_pages=incident_pages),
         channels=dict(channels),
-        alerts=chosen,
+        alerts=rules_or_default,
         delivery=DeliveryConfig(**{"gather_seconds": 0.0, **delivery}),
     )
 
 
 @contextmanager
-def written(db: Path, chosen: Settings, events: Iterable[Event], now: str) -> Iterator[WritableDatabase]:
-    """A database whose outbox has what these events ask for."""
+def open_with_outbox(db: Path, configured: Settings, events: Iterable[Event], now: str) -> Iterator[WritableDatabase]:
+    """Open a new database and write the alerts of the events to its outbox."""
     with open_writable(str(db), "test") as database:
         with database.transaction() as transaction:
-            outbox.write(transaction, events, chosen.alert_policy(), now)
+            outbox.write(transaction, events, configured.alert_policy(), now)
         yield database
 
 
 def rows(database: WritableDatabase, *columns: str) -> list[tuple[Any, ...]]:
-    """Columns of `alert_deliveries`, in order of the alerts."""
+    """Return columns of `alert_deliveries`, ordered by alert."""
     return database.rows(f"SELECT {', '.join(columns)} FROM alert_deliveries")
 
 
 @dataclass
-class Received:
-    """One request as it came."""
+class ReceivedRequest:
+    """A request as the receiver read it."""
 
     path: str
     headers: dict[str, str]
@@ -91,41 +91,41 @@ class Received:
 
 @dataclass
 class Receiver:
-    """An HTTP server that takes what is posted; `answers` are the codes of the next answers, 200 after them. While `hold` is clear
-    it does not answer at all."""
+    """An HTTP server that records POST requests. `answers` are the status codes of the next answers; after them it answers 200.
+    It does not answer while `hold` is clear."""
 
     url: str = ""
-    received: list[Received] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)
-    came: threading.Condition = field(default_factory=threading.Condition)
+    arrival: threading.Condition = field(default_factory=threading.Condition)
 
-    def wait_for(self, number: int, seconds: float = 30) -> list[Received]:
-        """The requests, once there are so many."""
-        with self.came:
-            assert self.came.wait_for(lambda: len(self.received) >= number, seconds), len(self.received)
+    def wait_for(self, number: int, seconds: float = 30) -> list[ReceivedRequest]:
+        """Wait for at least `number` requests and return all."""
+        with self.arrival:
+            assert self.arrival.wait_for(lambda: len(self.received) >= number, seconds), len(self.received)
             return list(self.received)
 
     def ids(self) -> list[str]:
-        """Ids of the alerts that were received, in order."""
+        """Return the ids of the received alerts, in order."""
         return [alert["id"] for request in list(self.received) for alert in request.json["alerts"]]
 
 
 @contextmanager
 def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    found.hold.set()
+    hook = Receiver()
+    hook.hold.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if len(body) < int(self.headers["Content-Length"]):
-                return  # whoever sent it was killed in the midst of it
-            with found.came:
-                found.received.append(Received(self.path, dict(self.headers), body))
-                code = found.answers.pop(0) if found.answers else 200
-                found.came.notify_all()
-            found.hold.wait(60)
+                return  # the sender was killed while sending
+            with hook.arrival:
+                hook.received.append(ReceivedRequest(self.path, dict(self.headers), body))
+                code = hook.answers.pop(0) if hook.answers else 200
+                hook.arrival.notify_all()
+            hook.hold.wait(60)
             self.send_response(code)
             if 300 <= code < 400:
                 self.send_header("Location", "/elsewhere")
@@ -137,20 +137,20 @@ def receiver() -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    found.url = f"http://127.0.0.1:{server.server_port}/hook"
+    hook.url = f"http://127.0.0.1:{server.server_port}/hook"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield found
+        yield hook
     finally:
-        found.hold.set()
+        hook.hold.set()
         server.shutdown()
         server.server_close()
         thread.join()
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens at."""
+    """Return a port on loopback that no process listens on."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

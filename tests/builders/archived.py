@@ -1,4 +1,4 @@
-"""A crawl that went on for some days, of which the older ones were archived since: pages with old states that no file holds."""
+"""A crawl of three days whose older days were moved to an archive, so that no file in the crawl directory holds the old states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders.command import run
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.stories import paper, story, wire_copy
 
 DAYS = ("02", "03", "04")
@@ -26,11 +26,13 @@ def configure(folder: Path, *, keep: str = '["last"]', days: int = 0, more: str 
 
 
 @cache
-def articles() -> tuple[Made, ...]:
-    """Every page on every day: stories of an agency's and copies of them, near copies, exact copies, and what is a page's own; the
-    agency's story is rewritten on the second day, so that no page shows it any more."""
-    found: list[Made] = []
-    source: Made | None = None
+def articles() -> tuple[ArticleFile, ...]:
+    """Return every page on every day: agency stories, wire copies, near copies and exact copies.
+
+    The agency rewrites its stories on the second day: after that no page shows the original.
+    """
+    articles_by_day: list[ArticleFile] = []
+    source: ArticleFile | None = None
     wire = story(random.Random(1), 6)
     for n in range(PAGES):
         rng = random.Random(n)
@@ -46,12 +48,12 @@ def articles() -> tuple[Made, ...]:
             body = first.body
             if i:
                 body = story(rng, 5).body if n % 6 == 0 else " ".join(edited(rng, first.body.split(), 0.04)) if n % 6 != 3 else first.body
-            found.append(replace(first, body=body, title=f"{first.title} {'가' * (i % 2)}", crawled_at=f"2026-03-{day} 00:30:00"))
-    return tuple(found)
+            articles_by_day.append(replace(first, body=body, title=f"{first.title} {'가' * (i % 2)}", crawled_at=f"2026-03-{day} 00:30:00"))
+    return tuple(articles_by_day)
 
 
-def archived(folder: Path) -> Path:
-    """The crawl in `folder`, scanned, its older days moved to `archive` and found to be gone; the database."""
+def scan_and_archive(folder: Path) -> Path:
+    """Write the crawl to `folder`, scan it, move its older days to `archive` and scan again. Returns the path of the database."""
     for article in articles():
         article.write(folder / "crawl" / article.crawled_at[:10])
     assert run(folder, "scan").code == 0
@@ -62,17 +64,17 @@ def archived(folder: Path) -> Path:
     return folder / "dedup.db"
 
 
-def brought_back(folder: Path) -> None:
-    """Its older days are there again."""
+def restore_archive(folder: Path) -> None:
+    """Move the older days back from `archive`."""
     for day in (folder / "archive").iterdir():
         day.rename(folder / "crawl" / day.name)
 
 
-def copied(db: Path, name: str) -> Path:
-    """The database, nobody writing to it, and its indexes under another name."""
-    for beside in db.parent.glob(db.name + "*"):
-        if not beside.name.endswith((".lock", "-shm")):
-            shutil.copy(beside, db.with_name(beside.name.replace(db.name, name)))
+def copy_database(db: Path, name: str) -> Path:
+    """Copy a database without a writer, and its indexes, to another name."""
+    for file in db.parent.glob(db.name + "*"):
+        if not file.name.endswith((".lock", "-shm")):
+            shutil.copy(file, db.with_name(file.name.replace(db.name, name)))
     return db.with_name(name)
 
 

@@ -1,4 +1,4 @@
-"""Run the command line, in this process or in one of its own; the sample crawl, scanned once."""
+"""Run `dedup` commands in this process or in a new one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dedup.cli import main
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a command left behind."""
+class CommandResult:
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -28,39 +28,39 @@ class Ran:
         return json.loads(self.out)
 
 
-def run(cwd: Path, *args: str | bytes | Path) -> Ran:
-    """`dedup ARGS` within this process, through the same door as the console script."""
-    written = io.BytesIO(), io.BytesIO()
-    out, err = (io.TextIOWrapper(stream, encoding="utf-8", newline="") for stream in written)
+def run(cwd: Path, *args: str | bytes | Path) -> CommandResult:
+    """Run `dedup ARGS` in this process, through the entry point of the console script."""
+    streams = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(stream, encoding="utf-8", newline="") for stream in streams)
     argv = ["dedup", *(os.fsdecode(a) for a in args)]
     with contextlib.chdir(cwd), mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main()
-        except SystemExit as left:
-            code = left.code
+        except SystemExit as exit_:
+            code = exit_.code
     out.flush()
     err.flush()
     assert isinstance(code, int)
-    return Ran(code, written[0].getvalue().decode(), written[1].getvalue().decode())
+    return CommandResult(code, streams[0].getvalue().decode(), streams[1].getvalue().decode())
 
 
 def command(*args: str | bytes | Path) -> list[str | bytes | Path]:
-    """The command line of a `dedup` in a process of its own."""
+    """Return the command line that starts `dedup ARGS` as a new process."""
     return [sys.executable, "-m", "dedup", *args]
 
 
-def spawn(cwd: Path, *args: str | bytes | Path) -> Ran:
-    """`dedup ARGS` in a process of its own."""
-    done = subprocess.run(command(*args), cwd=cwd, capture_output=True, timeout=120, check=False)
-    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+def spawn(cwd: Path, *args: str | bytes | Path) -> CommandResult:
+    """Run `dedup ARGS` in a new process."""
+    process = subprocess.run(command(*args), cwd=cwd, capture_output=True, timeout=120, check=False)
+    return CommandResult(process.returncode, process.stdout.decode(), process.stderr.decode())
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """The sample crawl, laid out and scanned once; tests only read it. Its configuration and database are in `folder`."""
+class SampleCrawl:
+    """The sample crawl, scanned once in `folder`. Tests only read it. Calling it runs a command in `folder`."""
 
     folder: Path
-    scan: Ran
+    scan: CommandResult
 
-    def __call__(self, *args: str | bytes | Path) -> Ran:
+    def __call__(self, *args: str | bytes | Path) -> CommandResult:
         return run(self.folder, *args)

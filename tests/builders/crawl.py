@@ -1,4 +1,4 @@
-"""Articles and crawl directories for tests: a renderer of the crawler's format of its own, and generated text."""
+"""Article files and generated text. The renderer of the crawler's format shares no code with dedup."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIGESTS: dict[str, Callable[[bytes], str]] = {
     "xxh3_64": xxhash.xxh3_64_hexdigest,
     "xxh3_128": xxhash.xxh3_128_hexdigest,
 }
-"""Algorithm → hex digest, spelt out by hand: the oracle for recipes."""
+"""Algorithm → function that returns the hex digest. The oracle for recipes."""
 
 
 def escape(text: str) -> str:
@@ -32,8 +32,8 @@ def escape(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Made:
-    """An article to be rendered; `claim` None stands for the right SHA-256, `comments` for the variant with comments."""
+class ArticleFile:
+    """The content of an article file. `claim` None means the correct SHA-256; with `comments` the file is the variant with comments."""
 
     body: str = "본문이 한 문단으로 길게 이어진다. The body goes on in one long paragraph."
     title: str = "제목"
@@ -59,8 +59,8 @@ class Made:
 
     @property
     def name(self) -> str:
-        kept = "".join(c for c in self.title if c.isalnum() or c in "-_ ")[:50].strip().replace(" ", "_").lower()
-        return f"{self.oid}_{self.aid}" + (f"_{kept}" if kept else "") + ("_with_comments" if self.comments is not None else "") + ".md"
+        slug = "".join(c for c in self.title if c.isalnum() or c in "-_ ")[:50].strip().replace(" ", "_").lower()
+        return f"{self.oid}_{self.aid}" + (f"_{slug}" if slug else "") + ("_with_comments" if self.comments is not None else "") + ".md"
 
     def render(self) -> str:
         head = [("id", f"{self.oid}_{self.aid}"), ("title", f'"{escape(self.title)}"'), ("category", escape(self.category))]
@@ -78,7 +78,7 @@ class Made:
         )
 
     def write(self, folder: Path, name: str | None = None, *, age: float = 60.0) -> Path:
-        """Write the file as the crawler does; `age` sets its modification time back by so many seconds."""
+        """Write the file as the crawler does, with a modification time `age` seconds ago."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / (name or self.name)
         path.write_text(self.render(), encoding="utf-8")
@@ -92,12 +92,12 @@ _SYLLABLES = [chr(c) for c in range(0xAC00, 0xAC00 + 28 * 40, 7)]
 
 
 def words(rng: random.Random, number: int, *, korean: bool = True) -> list[str]:
-    """Invented words; the same generator gives the same ones."""
+    """Return invented words, chosen by `rng`."""
     if korean:
         return ["".join(rng.choices(_SYLLABLES, k=rng.randint(2, 4))) for _ in range(number)]
     return ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9))) for _ in range(number)]
 
 
 def edited(rng: random.Random, text: list[str], share: float) -> list[str]:
-    """The words with about `share` of them replaced."""
+    """Return the words with about `share` of them replaced."""
     return [words(rng, 1)[0] if rng.random() < share else word for word in text]

@@ -1,8 +1,7 @@
-"""A crawler that goes on whatever happens to others: `python -m tests.builders.crawler CRAWL SEED [whole]`. It does as many things as it is
-told to, a number a line, tells how many it has done so far after each, and ends when it is told nothing more.
+"""A crawler in its own process: `python -m tests.builders.crawler CRAWL SEED [whole]`.
 
-Thing by thing it lays new pages, re-crawls of pages, near copies of pages; and unless it was asked to leave everything whole it writes
-over files, renames and deletes them too.
+It reads numbers of steps from standard input, one per line, prints the total number of steps after each step, and ends with the input.
+Each step writes a new page, a later crawl of a page or a near copy of one. Without `whole` it also overwrites, renames and deletes files.
 """
 
 from __future__ import annotations
@@ -16,55 +15,55 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 
 MOST = 4000
-"""Things that it can do."""
+"""Number of steps, at most."""
 PAUSE = 0.015
-"""Seconds between two things, about."""
+"""Seconds between two steps."""
 FOLDERS = 7
-AGAIN = 3
-"""Later crawls and copies of a page, at most: with more of them its passages become boilerplate, and what does, and when, goes by the
-order in which they come. A word is another in each: all are well above the thresholds of a match."""
+MAX_DERIVED = 3
+"""Later crawls and copies of one page, at most. With more, its passages become boilerplate, which depends on the order of arrival.
+Each has one word replaced, so all of them match clearly."""
 
 
-def made(seed: int, number: int) -> Made:
-    """The `number`th article: a page of its own, a later crawl of an earlier one, or a near copy elsewhere."""
+def made(seed: int, number: int) -> ArticleFile:
+    """Return the `number`th article: a new page, a later crawl of an earlier page, or a near copy of one at another publisher."""
     return _made(seed)[number]
 
 
 @cache
-def _made(seed: int) -> list[Made]:
+def _made(seed: int) -> list[ArticleFile]:
     rng = random.Random(seed)
-    found: list[Made] = []
-    again: list[Made] = []
+    articles: list[ArticleFile] = []
+    originals: list[ArticleFile] = []
     for number in range(MOST):
         crawled = f"2026-03-{2 + number // 1440:02} {number // 60 % 24:02}:{number % 60:02}:00"
-        kind = rng.random()
-        if kind < 0.4 or not again:
+        choice = rng.random()
+        if choice < 0.4 or not originals:
             body = " ".join([f"{number}번", *words(rng, 80)])
-            found.append(Made(body=body, aid=f"{number:010d}", title=f"기사 {number}", crawled_at=crawled))
-            again += [found[-1]] * AGAIN
+            articles.append(ArticleFile(body=body, aid=f"{number:010d}", title=f"기사 {number}", crawled_at=crawled))
+            originals += [articles[-1]] * MAX_DERIVED
             continue
-        of = again.pop(rng.randrange(len(again)))
-        text = of.body.split()
+        original = originals.pop(rng.randrange(len(originals)))
+        text = original.body.split()
         text[rng.randrange(1, len(text))] = words(rng, 1)[0]
-        other = Made(oid="902", aid=f"{number:010d}", title=of.title) if kind < 0.7 else of
-        found.append(replace(other, body=" ".join(text), crawled_at=crawled))
-    return found
+        other = ArticleFile(oid="902", aid=f"{number:010d}", title=original.title) if choice < 0.7 else original
+        articles.append(replace(other, body=" ".join(text), crawled_at=crawled))
+    return articles
 
 
 def lay(crawl: str, seed: int, *, whole: bool) -> Iterator[int]:
-    """Lay articles; gives how many there are so far, one after the other."""
+    """Write articles one by one. Yields the number of steps so far."""
     rng = random.Random(seed + 1)
     paths: list[str] = []
     for number in range(MOST):
-        path, kind = f"{crawl}/{rng.randrange(FOLDERS)}/{number}.md", rng.random()
-        if paths and not whole and kind < 0.5:
+        path, choice = f"{crawl}/{rng.randrange(FOLDERS)}/{number}.md", rng.random()
+        if paths and not whole and choice < 0.5:
             other = paths.pop(rng.randrange(len(paths)))
-            if kind < 0.25:
+            if choice < 0.25:
                 path = other
-            elif kind < 0.35:
+            elif choice < 0.35:
                 os.unlink(other)
             else:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -86,9 +85,9 @@ def _write(path: str, text: bytes, *, by_rename: bool) -> None:
 
 
 if __name__ == "__main__":
-    things = lay(sys.argv[1], int(sys.argv[2]), whole="whole" in sys.argv[3:])
-    for told in sys.stdin:
-        for done in islice(things, int(told)):
-            sys.stdout.write(f"{done}\n")
+    steps = lay(sys.argv[1], int(sys.argv[2]), whole="whole" in sys.argv[3:])
+    for line in sys.stdin:
+        for total in islice(steps, int(line)):
+            sys.stdout.write(f"{total}\n")
             sys.stdout.flush()
             time.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""A running `dedup watch`, with what it logs and reports."""
+"""A running `dedup watch`, its log and its health report."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from dedup.store import open_database
 from tests.builders import scans as running
 
 NEVER = 86_400
-"""A `scan_interval_seconds` that no test lives to see: whatever wakes the daemon is not the timer."""
+"""A `scan_interval_seconds` longer than any test: the timer never starts a scan."""
 
 
 UNDER: tuple[str, ...] = ()
-"""A command that runs every daemon, such as setpriv(1)."""
+"""A command prefix for every daemon, such as setpriv(1)."""
 OWNER: int | None = None
-"""The user whom that command makes of it, and to whom its database is given; None: the user who runs the tests."""
+"""The user id that daemons run as; the database is given to it. None: the user who runs the tests."""
 
 
 class Daemon:
-    """A process whose log can be waited for."""
+    """A `dedup watch` process."""
 
     def __init__(self, process: subprocess.Popen[bytes], db: Path) -> None:
         self.process, self.db, self.log = process, db, b""
@@ -41,54 +41,54 @@ class Daemon:
         while text.encode() not in self.log:
             ready, _, _ = select.select([self.process.stderr], [], [], max(0.0, deadline - time.monotonic()))
             assert ready, self.log.decode()
-            read = os.read(self.process.stderr.fileno(), 65536)
-            assert read, self.log.decode()
-            self.log += read
+            output = os.read(self.process.stderr.fileno(), 65536)
+            assert output, self.log.decode()
+            self.log += output
 
-    def wait_until(self, holds: Callable[[], bool], seconds: float = 60, *, every: float = 0.02) -> None:
-        """Look again and again; what is logged meanwhile is taken in, so that the process never waits for a reader."""
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 60, *, every: float = 0.02) -> None:
+        """Poll until the condition holds. Reads the log meanwhile, so that the process never blocks on a full pipe."""
         assert self.process.stderr is not None
         deadline = time.monotonic() + seconds
-        while not holds():
+        while not condition():
             assert time.monotonic() < deadline, self.log.decode()
             assert self.process.poll() is None, self.log.decode()
             until = time.monotonic() + every
-            while (left := until - time.monotonic()) > 0 and select.select([self.process.stderr], [], [], left)[0]:
+            while (remaining := until - time.monotonic()) > 0 and select.select([self.process.stderr], [], [], remaining)[0]:
                 self.log += os.read(self.process.stderr.fileno(), 65536)
 
     def recorded(self) -> int:
-        """Files that are there and hold an article, as the database says."""
+        """Return the number of recorded files that are not gone and hold an article."""
         with open_database(str(self.db)) as database:
             return store.statistics.count(database, "files", "current_reading_id IS NOT NULL AND gone = 0")
 
     def idle(self) -> bool:
-        """Whether what it recorded is summed up and can be searched for: it opens no more files for that then."""
+        """Whether summaries and the search index are up to date, so that no background work is left."""
         with open_database(str(self.db)) as database:
-            far = index_coverage(database)
-            return store.statistics.count(database, "dirty_pages") == 0 and far.indexed == far.total
+            coverage = index_coverage(database)
+            return store.statistics.count(database, "dirty_pages") == 0 and coverage.indexed == coverage.total
 
     def report(self) -> Health:
-        """What it says of itself."""
-        found = status.daemon_status(str(self.db)).health
-        assert found is not None
-        return found
+        """Return its health report."""
+        health = status.daemon_status(str(self.db)).health
+        assert health is not None
+        return health
 
     def problems(self) -> list[str]:
-        """What a monitor would be told."""
+        """Return the problems that `dedup status --check` reports."""
         return status.find_problems(status.daemon_status(str(self.db)))
 
     def degraded(self, reason: str) -> bool:
-        """Whether it says that it is, for this reason."""
-        found = status.daemon_status(str(self.db)).health
-        return found is not None and any(d.reason == reason for d in found.degraded)
+        """Whether it reports to be degraded for this reason."""
+        health = status.daemon_status(str(self.db)).health
+        return health is not None and any(d.reason == reason for d in health.degraded)
 
     def leave(self, number: int = signal.SIGTERM, seconds: float = 30) -> int:
-        """Ask it to end; returns its exit code."""
+        """Send a signal and wait for the end. Returns the exit code."""
         self.process.send_signal(number)
         return self.wait(seconds)
 
     def wait(self, seconds: float = 30) -> int:
-        """Wait for its end; returns its exit code."""
+        """Wait for the end. Returns the exit code."""
         _, rest = self.process.communicate(timeout=seconds)
         self.log += rest
         return self.process.returncode
@@ -106,8 +106,10 @@ def watching(
     until: str | None = "watching",
     more: str = "",
 ) -> Iterator[Daemon]:
-    """`dedup watch` on a crawl directory, once it says `until`; killed in the end if it has not left. `under` is a command that
-    runs it, `more` further lines of [crawl]."""
+    """Run `dedup watch` on a crawl directory. Yields when its log has `until`; kills the process at the end if it still runs.
+
+    `under` is a command prefix. `more` are further lines of the configuration, the first ones in `[crawl]`.
+    """
     config = db.with_name(db.name + ".toml")
     config.write_text(
         f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = {settle}\nscan_interval_seconds = {interval}\n{more}\n'
@@ -128,7 +130,7 @@ def watching(
 
 
 def equals_a_scan(crawl: Path, db: Path) -> None:
-    """The database is that of a scan of the finished directory."""
+    """Assert that the database equals that of one scan of the finished directory."""
     clean = db.with_name("clean.db")
     running.scan(crawl, clean)
     assert running.dump(db) == running.dump(clean)

@@ -1,4 +1,4 @@
-"""Breaking databases for real: pages, ends, logs, rows, and a writer that is killed with its log left behind."""
+"""Ways to damage a database file: overwritten pages, a cut end, changed rows, and a killed writer that leaves its log behind."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 PAGE = 4096
 
 
-def fill(crawl: Path, number: int, *, first: int = 0) -> list[Made]:
-    """Pages with a near copy of every third, and a second crawl of every fourth; a database of them has a page of its own for
-    every body."""
-    made = []
+def fill(crawl: Path, number: int, *, first: int = 0) -> list[ArticleFile]:
+    """Write `number` pages, a near copy of every third and a second crawl of every fourth.
+
+    Each body fills at least one page of the database file.
+    """
+    articles = []
     for n in range(first, first + number):
         rng = random.Random(n)
         body = words(rng, 350)
-        article = Made(body=" ".join(body), aid=f"{n:010d}", title=f"기사 {n}")
-        made.append(article)
+        article = ArticleFile(body=" ".join(body), aid=f"{n:010d}", title=f"기사 {n}")
+        articles.append(article)
         if n % 3 == 0:
-            made.append(replace(article, body=" ".join(edited(rng, body, 0.03)), oid="902", publisher="새나루신문"))
+            articles.append(replace(article, body=" ".join(edited(rng, body, 0.03)), oid="902", publisher="새나루신문"))
         if n % 4 == 0:
-            again = replace(article, body=" ".join(edited(rng, body, 0.05)), crawled_at="2026-03-03 00:30:00")
-            made.append(again)
-    for article in made:
+            later = replace(article, body=" ".join(edited(rng, body, 0.05)), crawled_at="2026-03-03 00:30:00")
+            articles.append(later)
+    for article in articles:
         article.write(crawl / article.crawled_at[:10])
-    return made
+    return articles
 
 
 def configure(folder: Path) -> None:
@@ -46,7 +48,7 @@ def pages(db: Path) -> int:
 
 
 def overwrite(db: Path, which: Iterable[int], content: Callable[[], bytes]) -> None:
-    """Put something else in place of pages (the first is 0)."""
+    """Overwrite pages of the file; the first is 0."""
     with open(db, "r+b") as file:
         for page in which:
             file.seek(page * PAGE)
@@ -54,7 +56,7 @@ def overwrite(db: Path, which: Iterable[int], content: Callable[[], bytes]) -> N
 
 
 def zeros(db: Path) -> None:
-    """Every second page but the first is lost."""
+    """Zero every second page except the first."""
     overwrite(db, range(1, pages(db), 2), bytes)
 
 
@@ -64,7 +66,7 @@ def noise(db: Path) -> None:
 
 
 def misplaced(db: Path) -> None:
-    """Sound pages in places where they do not belong."""
+    """Overwrite pages with other valid pages of the same file."""
     with open(db, "rb") as file:
         content = [file.read(PAGE) for _ in range(pages(db))]
     overwrite(db, range(1, len(content) - 7, 2), iter(content[8::2]).__next__)
@@ -83,7 +85,7 @@ WAYS = (zeros, noise, misplaced, halved, headless)
 
 
 def by_sql(db: Path, *statements: str) -> int:
-    """Change rows behind the program's back, foreign keys off; returns how many the last statement changed."""
+    """Execute statements without foreign keys. Returns the number of rows that the last one changed."""
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         for statement in statements:
             changed = connection.execute(statement).rowcount
@@ -92,7 +94,7 @@ def by_sql(db: Path, *statements: str) -> int:
 
 
 def leaves(db: Path, table: str) -> list[int]:
-    """The pages of a table or an index that hold rows themselves, in the order of its keys."""
+    """Return the numbers of the leaf pages of a table or index, in key order."""
     with closing(sqlite3.connect(db)) as connection:
         rows = connection.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path", (table,)).fetchall()
     return [row[0] - 1 for row in rows]
@@ -111,7 +113,7 @@ with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:
 
 
 def scan_and_be_killed(crawl: Path, db: Path) -> None:
-    """Take in what is new, every batch committed, and die before the log is copied back."""
-    done = subprocess.run([sys.executable, "-c", _KILLED, str(crawl), str(db)], capture_output=True, timeout=120, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    """Scan in a process that is killed after the last commit, before the write-ahead log is checkpointed."""
+    process = subprocess.run([sys.executable, "-c", _KILLED, str(crawl), str(db)], capture_output=True, timeout=120, check=False)
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
     assert Path(f"{db}-wal").stat().st_size > PAGE

@@ -1,4 +1,4 @@
-"""Small disks for tests: file systems that are mounted for one, filled, broken and mended."""
+"""Small file systems that tests mount, fill, break and repair."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WITHOUT_LOG = 2
 
 @contextmanager
 def memory(place: Path, size: str) -> Iterator[Path]:
-    """A tmpfs of so much at `place`."""
+    """Mount a tmpfs of this size at `place`."""
     place.mkdir()
     _mount("-t", "tmpfs", "-o", f"size={size}", "dedup-test", place)
     give(place)
@@ -35,7 +35,7 @@ def memory(place: Path, size: str) -> Iterator[Path]:
 
 @contextmanager
 def read_only(place: Path) -> Iterator[None]:
-    """What is in a folder, without any way to write it."""
+    """Remount a folder read-only."""
     _mount("--bind", place, place)
     try:
         _mount("-o", "remount,bind,ro", place)
@@ -45,11 +45,11 @@ def read_only(place: Path) -> Iterator[None]:
 
 
 class Image:
-    """An ext4 file system in a file, that goes read-only when it meets an error, mounted at `place`."""
+    """An ext4 file system in a file, mounted at `place`. It becomes read-only on an error."""
 
     def __init__(self, place: Path) -> None:
         if os.geteuid() or not shutil.which("mkfs.ext4"):
-            pytest.skip("wants root and mkfs.ext4")
+            pytest.skip("needs root and mkfs.ext4")
         self.place, self._file = place, place.with_name(place.name + ".img")
         place.mkdir()
         with self._file.open("wb") as file:
@@ -58,12 +58,11 @@ class Image:
         self.mount()
 
     def mount(self) -> None:
-        """Mount it."""
         _mount("-o", "loop,errors=remount-ro", self._file, self.place)
         give(self.place)
 
     def error(self) -> None:
-        """An error is found in it: it takes no more writing (ext4, trigger_fs_error)."""
+        """Make ext4 report an error, so that the file system becomes read-only (trigger_fs_error)."""
         device = subprocess.run(["findmnt", "-no", "SOURCE", self.place], capture_output=True, text=True, check=True).stdout.strip()
         trigger = Path("/sys/fs/ext4") / Path(device).name / "trigger_fs_error"
         if not trigger.exists():
@@ -71,7 +70,7 @@ class Image:
         trigger.write_text("1")
 
     def die(self) -> None:
-        """The device is gone: whatever is not in memory is an error (EXT4_IOC_SHUTDOWN)."""
+        """Shut down the device: reading what is not cached fails (EXT4_IOC_SHUTDOWN)."""
         folder = os.open(self.place, os.O_RDONLY)
         try:
             fcntl.ioctl(folder, _SHUTDOWN, struct.pack("I", _WITHOUT_LOG))
@@ -79,29 +78,29 @@ class Image:
             os.close(folder)
 
     def repair(self) -> None:
-        """Unmount it, which must be possible; have it checked, and mount it again."""
+        """Unmount it, run e2fsck and mount it again. Fails if it cannot be unmounted."""
         subprocess.run(["umount", self.place], check=True)
-        checked = subprocess.run(["e2fsck", "-fy", self._file], capture_output=True, text=True, check=False)
-        assert checked.returncode < 4, checked.stdout
+        check = subprocess.run(["e2fsck", "-fy", self._file], capture_output=True, text=True, check=False)
+        assert check.returncode < 4, check.stdout
         self.mount()
 
     def close(self) -> None:
-        """Unmount it for good."""
+        """Unmount it lazily."""
         subprocess.run(["umount", "-l", self.place], check=False, capture_output=True)
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Iterator[Image]:
-    """One that is mounted at `disk`."""
-    made = Image(tmp_path / "disk")
+    """An ext4 file system mounted at `disk`."""
+    disk = Image(tmp_path / "disk")
     try:
-        yield made
+        yield disk
     finally:
-        made.close()
+        disk.close()
 
 
 def fill(disk: Path, leaving: int = 0) -> Path:
-    """Use up its room but for about so many KiB; returns the file that does."""
+    """Fill the disk except for about `leaving` KiB. Returns the file that fills it."""
     ballast = disk / "ballast"
     fd = os.open(ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
@@ -114,7 +113,7 @@ def fill(disk: Path, leaving: int = 0) -> Path:
 
 
 def immutable(path: Path, *, on: bool) -> None:
-    """Let a file take no writing even from those who have it open (chattr +i), or take it again."""
+    """Set or clear the immutable flag (chattr +i), which blocks writing even through open descriptors."""
     fd = os.open(path, os.O_RDONLY)
     try:
         (flags,) = struct.unpack("q", fcntl.ioctl(fd, _GETFLAGS, bytes(8)))
@@ -124,6 +123,6 @@ def immutable(path: Path, *, on: bool) -> None:
 
 
 def _mount(*args: Any) -> None:
-    done = subprocess.run(["mount", *args], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+    process = subprocess.run(["mount", *args], capture_output=True, text=True, check=False)
+    if process.returncode:
+        pytest.skip(f"mounting is not permitted here: {process.stderr.strip()}")

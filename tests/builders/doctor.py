@@ -1,4 +1,4 @@
-"""What tests of `doctor` share: a database of a small crawl, its findings, and what must never be touched."""
+"""A scanned crawl for tests of `dedup doctor`, its findings, and the rows that a repair must not change."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dedup.config import Settings, load
 from dedup.doctor import Finding, SystemProbes, run_checks
 from dedup.store.integrity import BASE_TABLES
 from tests.builders import damage as damaging
-from tests.builders.command import Ran, run
+from tests.builders.command import CommandResult, run
 
 CONTENT = frozenset({"database", "records", "digests", "histories", "summaries", "indexes"})
-"""Checks of what a database holds."""
+"""Checks of the content of a database."""
 MACHINE = frozenset({"watches", "disk", "packages"})
-"""Checks of the machine that tests run on: what they find is not this program's."""
+"""Checks of the machine that the tests run on. Their results vary."""
 
 
 def scanned_crawl(folder: Path) -> Path:
-    """40 pages, some with copies and some crawled twice, taken in."""
+    """Write and scan 40 pages, some with copies and some crawled twice."""
     damaging.fill(folder / "crawl", 40)
     damaging.configure(folder)
     assert run(folder, "scan").code == 0
@@ -29,7 +29,7 @@ def scanned_crawl(folder: Path) -> Path:
 
 
 def copy_of(scanned: Path, folder: Path) -> Path:
-    """The database with its indexes and a configuration that names the same crawl."""
+    """Copy the database and its indexes to `folder`, with a configuration that names the same crawl directory."""
     for path in scanned.glob("dedup.db*"):
         shutil.copy(path, folder / path.name)
     crawl = f'[crawl]\ndirectories = ["{scanned / "crawl"}"]\nsettle_seconds = 0.0\n'
@@ -37,40 +37,40 @@ def copy_of(scanned: Path, folder: Path) -> Path:
     return folder
 
 
-def findings(ran: Ran) -> list[dict[str, Any]]:
-    """What was found of everything but the machine; its exit code must fit."""
-    assert ran.code in (0, 1), ran.err
-    assert ran.err == ""
-    found = ran.json()["findings"]
-    assert ran.code == int(any(f["severity"] == "error" for f in found))
-    assert all(set(f) == {"check", "severity", "message", "remedy", "repairable"} for f in found)
-    assert all(f["remedy"] for f in found if f["severity"] != "ok")
-    return [f for f in found if f["check"] not in MACHINE]
+def findings(result: CommandResult) -> list[dict[str, Any]]:
+    """Return the reported findings without those of the machine, and check that the exit code fits them."""
+    assert result.code in (0, 1), result.err
+    assert result.err == ""
+    reported = result.json()["findings"]
+    assert result.code == int(any(f["severity"] == "error" for f in reported))
+    assert all(set(f) == {"check", "severity", "message", "remedy", "repairable"} for f in reported)
+    assert all(f["remedy"] for f in reported if f["severity"] != "ok")
+    return [f for f in reported if f["check"] not in MACHINE]
 
 
-def found(folder: Path, *options: str) -> list[dict[str, Any]]:
-    """The findings of `dedup doctor`."""
+def run_doctor(folder: Path, *options: str) -> list[dict[str, Any]]:
+    """Run `dedup doctor` and return its findings."""
     return findings(run(folder, "doctor", "--format", "json", *options))
 
 
-def told(those: list[dict[str, Any]]) -> str:
-    """Findings as lines, for looking for words in them."""
-    return "\n".join(f"{f['check']} {f['severity']}: {f['message']}" for f in those)
+def format_findings(found: list[dict[str, Any]]) -> str:
+    """Format findings as lines of text."""
+    return "\n".join(f"{f['check']} {f['severity']}: {f['message']}" for f in found)
 
 
-def examined(folder: Path, around: SystemProbes | None = None, **options: Any) -> list[Finding]:
-    """The findings, with other surroundings."""
+def list_findings(folder: Path, probes: SystemProbes | None = None, **options: Any) -> list[Finding]:
+    """Run the checks in this process, optionally with other system probes."""
     settings = load(str(folder / "config.toml")).settings
-    return run_checks(settings, probes=around, **options)[0]
+    return run_checks(settings, probes=probes, **options)[0]
 
 
 def wrong(settings: Settings, *, writing: bool = False) -> list[str]:
-    """Errors and warnings about what a database holds; `writing`: this process holds its lock."""
+    """Return errors and warnings about the content of a database. `writing`: this process holds its lock."""
     return [f.message for f in run_checks(settings, holds_lock=writing)[0] if f.check in CONTENT and f.severity != "ok"]
 
 
 def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row that is not derived, as it is stored; columns of a row that are derived are left out."""
+    """Return every stored row that is not derived, without derived columns."""
     derived = {
         "revisions": "id, page_id, digest, CAST(title AS BLOB), CAST(body AS BLOB)",
         "pages": "id, url",
@@ -84,6 +84,6 @@ def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def summed_rows(db: Path) -> list[list[tuple[Any, ...]]]:
-    """Every summary and cluster, as stored."""
+    """Return every stored summary and cluster."""
     with closing(sqlite3.connect(db)) as connection:
         return [sorted(connection.execute(f"SELECT * FROM {t}"), key=repr) for t in ("summaries", "clusters", "cluster_members")]

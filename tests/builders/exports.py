@@ -10,6 +10,6 @@ from tests.builders.command import run
 
 
 def rows(folder: Path, *args: str | Path) -> list[dict[str, Any]]:
-    ran = run(folder, "export", *args)
-    assert ran.code == 0, ran.err
-    return [json.loads(line) for line in ran.out.splitlines()]
+    result = run(folder, "export", *args)
+    assert result.code == 0, result.err
+    return [json.loads(line) for line in result.out.splitlines()]

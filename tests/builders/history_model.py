@@ -1,4 +1,7 @@
-"""A model of what files show over time, written from the design and not from the program: what a database must hold after each scan."""
+"""A model of the history that files show over time: what a database must hold after each scan.
+
+It is written from the design and shares no code with dedup.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import combinations, pairwise
 from typing import Any
 
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 Path_ = tuple[str, str]
 """(crawl directory, path below it)."""
@@ -20,20 +23,20 @@ Rows = dict[str, list[tuple[Any, ...]]]
 """Table → rows, sorted; None is an empty string."""
 THRESHOLD = 0.7
 
-STANDINGS = ("counted", "superseded", "truncated", "overruled")
+STATUSES = ("counted", "superseded", "truncated", "overruled")
 CHECKS = ("verified", "unclaimed", "mismatched")
 CAUSES = (None, "stale", "altered", "malformed", "truncated")
-"""Each from the best on: the best reading of a crawl is what the crawl is worth."""
+"""Each in order, best first. The best reading of a crawl decides the verdict on the crawl."""
 
 
 def digest_of(state: State) -> str:
-    """The key of a state."""
+    """Return the digest that identifies a state."""
     return hashlib.sha256(state[0].encode() + b"\xff" + state[1].encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Written:
-    """What is in a file. `crawl` None: it prints no crawl time. `kept` is how many bytes of the body a file that was cut off holds."""
+    """The content of a file. `crawl` None: the file has no crawl time. `kept`: number of body bytes in a truncated file."""
 
     page: int
     title: str
@@ -54,11 +57,11 @@ class Written:
         return (self.url, f"HTTPS://Gazette.example:443/news/{self.page}#top")[self.spelling]
 
     def render(self) -> bytes:
-        made = Made(
+        article = ArticleFile(
             body=self.body, title=self.title, oid="", aid="", url=self.spelt, crawled_at=self.crawl or "", claim=self.claim,
             author=self.author,
         )  # fmt: skip
-        raw = made.render().encode()
+        raw = article.render().encode()
         if self.fault:
             return raw[: raw.index(b"crawled_at")]
         if self.kept is not None:
@@ -74,13 +77,13 @@ class Written:
 
     @property
     def cut_within_a_character(self) -> bool:
-        """Where nothing is claimed, this alone shows that the end is missing."""
+        """Without a claim, only this shows that the end is missing."""
         raw = self.body.encode()[: self.kept]
         return self.kept is not None and raw.decode("utf-8", "ignore").encode() != raw
 
     @property
     def check(self) -> tuple[str, str | None]:
-        """The verdict on the file alone."""
+        """The check of the file alone, without the page's history."""
         if self.kept is not None and (self.claim or self.cut_within_a_character):
             return "mismatched", "truncated"
         if not self.claim:
@@ -92,21 +95,21 @@ class Written:
 
 @dataclass
 class Reading:
-    """What one file showed of one crawl."""
+    """What one file showed at one time."""
 
     url: str
     at: str
     source: str
     state: State
-    status: str
+    check_status: str
     cause: str | None
     claim: str
-    standing: str
+    status: str
 
 
 @dataclass
-class Shown:
-    """One path: what it holds, and what it has shown."""
+class PathState:
+    """One path: its current content and the readings made of it."""
 
     content: bytes | None = None
     fault: bool = False
@@ -118,105 +121,105 @@ class Shown:
 
 @dataclass
 class Model:
-    """Every path that was seen."""
+    """All paths seen so far."""
 
-    paths: dict[Path_, Shown] = field(default_factory=dict)
+    paths: dict[Path_, PathState] = field(default_factory=dict)
     urls: set[str] = field(default_factory=set)
 
-    def see(self, path: Path_, written: Written | None, mtime: int) -> None:
-        """A scan met the path: it holds this, or is not there (None)."""
-        if written is None:
+    def see(self, path: Path_, content: Written | None, mtime: int) -> None:
+        """Record that a scan saw this content at the path, or that the file is missing (None)."""
+        if content is None:
             if path in self.paths:
                 self.paths[path].gone = True
             return
-        shown = self.paths.setdefault(path, Shown())
-        shown.gone = False
-        raw = written.render()
-        if raw == shown.content:
+        path_state = self.paths.setdefault(path, PathState())
+        path_state.gone = False
+        raw = content.render()
+        if raw == path_state.content:
             return
-        shown.content, shown.fault = raw, written.fault
-        shown.last = None if written.fault else self._read(shown, written, mtime)
-        shown.last_article = shown.last or shown.last_article
+        path_state.content, path_state.fault = raw, content.fault
+        path_state.last = None if content.fault else self._read(path_state, content, mtime)
+        path_state.last_article = path_state.last or path_state.last_article
 
-    def _read(self, shown: Shown, written: Written, mtime: int) -> Reading:
-        self.urls.add(written.url)
-        before = shown.last_article
-        if written.crawl is not None:
-            at, source = written.crawl.replace(" ", "T") + "+00:00", "file"
+    def _read(self, path_state: PathState, content: Written, mtime: int) -> Reading:
+        self.urls.add(content.url)
+        before = path_state.last_article
+        if content.crawl is not None:
+            at, source = content.crawl.replace(" ", "T") + "+00:00", "file"
         else:
-            same = before is not None and (before.url, before.state, before.source) == (written.url, written.state, "mtime")
+            same = before is not None and (before.url, before.state, before.source) == (content.url, content.state, "mtime")
             at, source = before.at if before and same else datetime.fromtimestamp(mtime, UTC).isoformat(), "mtime"
-        status, cause = written.check
+        status, cause = content.check
         new = Reading(
-            written.url, at, source, written.state, status, cause, written.claim, "truncated" if cause == "truncated" else "counted"
+            content.url, at, source, content.state, status, cause, content.claim, "truncated" if cause == "truncated" else "counted"
         )
-        left = []
-        for r in shown.readings:
-            if (r.url, r.at) == (new.url, new.at) and r.state != new.state and r.standing != "overruled":
-                if r.status == "verified":
-                    new.status, new.cause, new.standing = "mismatched", "altered", "overruled"
-                elif r.status == "mismatched":
+        remaining = []
+        for r in path_state.readings:
+            if (r.url, r.at) == (new.url, new.at) and r.state != new.state and r.status != "overruled":
+                if r.check_status == "verified":
+                    new.check_status, new.cause, new.status = "mismatched", "altered", "overruled"
+                elif r.check_status == "mismatched":
                     continue
                 else:
-                    r.standing = "superseded"
+                    r.status = "superseded"
             if (r.url, r.at, r.state) != (new.url, new.at, new.state):
-                left.append(r)
-        shown.readings = [*left, new]
+                remaining.append(r)
+        path_state.readings = [*remaining, new]
         return new
 
-    # What follows from the readings
+    # Derived from the readings
 
     def sightings(self) -> dict[tuple[str, str, State], tuple[str, str, str | None, str]]:
-        """(URL, crawl time, state) → (standing, check, cause, source of the crawl time)."""
-        found: dict[tuple[str, str, State], list[Reading]] = {}
+        """(URL, crawl time, state) → (status, check, cause, source of the crawl time)."""
+        by_state: dict[tuple[str, str, State], list[Reading]] = {}
         for _, r in self.readings():
-            found.setdefault((r.url, r.at, r.state), []).append(r)
-        worth = {}
-        for key, readings in found.items():
-            best = min(readings, key=lambda r: (STANDINGS.index(r.standing), CHECKS.index(r.status), CAUSES.index(self.cause(r))))
+            by_state.setdefault((r.url, r.at, r.state), []).append(r)
+        verdicts = {}
+        for key, readings in by_state.items():
+            best = min(readings, key=lambda r: (STATUSES.index(r.status), CHECKS.index(r.check_status), CAUSES.index(self.cause(r))))
             source = "file" if any(r.source == "file" for r in readings) else "mtime"
-            worth[key] = best.standing, best.status, self.cause(best), source
-        return worth
+            verdicts[key] = best.status, best.check_status, self.cause(best), source
+        return verdicts
 
     def readings(self) -> list[tuple[Path_, Reading]]:
-        return [(path, r) for path, shown in self.paths.items() for r in shown.readings]
+        return [(path, r) for path, path_state in self.paths.items() for r in path_state.readings]
 
     def cause(self, reading: Reading) -> str | None:
-        """Why a reading is mismatched: `stale` where its claim is the digest of a state that the page showed before."""
-        if reading.status != "mismatched" or reading.standing != "counted" or reading.cause != "altered":
+        """The cause of a mismatch. `stale`: the claim is the digest of a state that the page showed earlier."""
+        if reading.check_status != "mismatched" or reading.status != "counted" or reading.cause != "altered":
             return reading.cause
         earlier = {
             r.state for _, r in self.readings()
-            if r.url == reading.url and r.standing == "counted" and r.at < reading.at and r.state != reading.state
+            if r.url == reading.url and r.status == "counted" and r.at < reading.at and r.state != reading.state
         }  # fmt: skip
         return "stale" if reading.claim in {hashlib.sha256(body.encode()).hexdigest() for _, body in earlier} else "altered"
 
     def history(self, url: str) -> list[tuple[str, State]]:
-        """The counted crawls of a page in order."""
-        counted = [(at, state) for (of, at, state), worth in self.sightings().items() if of == url and worth[0] == "counted"]
+        """The counted crawls of a page, in order."""
+        counted = [(at, state) for (of, at, state), verdict in self.sightings().items() if of == url and verdict[0] == "counted"]
         return sorted(counted, key=lambda one: (one[0], digest_of(one[1])))
 
     def texts(self) -> dict[str, set[str]]:
         """Normalised text → pages that show it."""
-        found: dict[str, set[str]] = {}
+        pages: dict[str, set[str]] = {}
         for _, r in self.readings():
-            if r.standing in ("counted", "superseded"):
-                found.setdefault(normalised(r.state[1]), set()).add(r.url)
-        return found
+            if r.status in ("counted", "superseded"):
+                pages.setdefault(normalised(r.state[1]), set()).add(r.url)
+        return pages
 
     def matches(self) -> set[tuple[str, str]]:
-        """Near duplicates, by brute force. Excerpts and copies, which signatures lead to by chance, are only held against `pairs`."""
+        """Near duplicates, by brute force. Excerpts and copies are found by chance here; they are only checked against `pairs`."""
         return {pair for pair in self.pairs() if similarity(*pair) >= THRESHOLD}
 
     def pairs(self) -> set[tuple[str, str]]:
-        """Pairs of texts that are long enough and that two different pages show."""
+        """Pairs of sufficiently long texts that two different pages show."""
         texts = {text: pages for text, pages in self.texts().items() if len(text) >= 80}
         return {(min(a, b), max(a, b)) for a, b in combinations(texts, 2) if len(texts[a] | texts[b]) > 1}
 
-    # In the form of the logical dump
+    # As rows of the logical dump
 
     def rows(self) -> Rows:
-        """Table → rows, of what is compared."""
+        """Table → rows, for the compared tables."""
         changes, pages = [], []
         for url in self.urls:
             history = self.history(url)
@@ -227,30 +230,35 @@ class Model:
                 if before != after:
                     changes.append((url, at, digest_of(before), digest_of(after), int(after in seen)))
         files = [
-            (path[1], int(shown.gone), shown.last.url if shown.last else None, shown.last.at if shown.last else None)
-            for path, shown in self.paths.items()
+            (
+                path[1],
+                int(path_state.gone),
+                path_state.last.url if path_state.last else None,
+                path_state.last.at if path_state.last else None,
+            )
+            for path, path_state in self.paths.items()
         ]
         return {
             "pages": _sorted(pages),
             "sightings": _sorted((url, at, digest_of(s), *w) for (url, at, s), w in self.sightings().items()),
             "readings": _sorted(
-                (r.url, r.at, digest_of(r.state), path[1], r.standing, r.status, self.cause(r)) for path, r in self.readings()
+                (r.url, r.at, digest_of(r.state), path[1], r.status, r.check_status, self.cause(r)) for path, r in self.readings()
             ),
             "changes": _sorted(changes),
             "files": _sorted(files),
-            "faults": _sorted((path[1],) for path, shown in self.paths.items() if shown.fault and not shown.gone),
+            "faults": _sorted((path[1],) for path, path_state in self.paths.items() if path_state.fault and not path_state.gone),
             "texts": _sorted((url, text) for text, urls in self.texts().items() for url in urls),
             "matches": _sorted(self.matches()),
         }
 
 
 def rows_of(dump: Iterable[dict[str, Any]]) -> Rows:
-    """What a logical dump of a database says, in the form of `Model.rows`."""
+    """Convert a logical dump to the form of `Model.rows`."""
     tables: dict[str, list[dict[str, Any]]] = {}
     for row in dump:
         tables.setdefault(row["table"], []).append(row)
     tables["changes"] = [r for r in tables.get("changes", ()) if r["state_before"] != r["state_after"]]
-    found = {
+    compared = {
         table: _sorted(tuple(r[c] for c in columns) for r in tables.get(table, ()))
         for table, columns in {
             "pages": ("url", "current_at", "current_state"),
@@ -261,24 +269,24 @@ def rows_of(dump: Iterable[dict[str, Any]]) -> Rows:
             "faults": ("path",),
         }.items()
     }
-    shown = [r for r in tables.get("revisions", ()) if r["text"]]
-    text_of = {r["text"]: normalised(r["body"]) for r in shown}
+    revisions = [r for r in tables.get("revisions", ()) if r["text"]]
+    text_of = {r["text"]: normalised(r["body"]) for r in revisions}
     assert len(set(text_of.values())) == len(text_of)
-    found["texts"] = _sorted({(r["url"], text_of[r["text"]]) for r in shown})
+    compared["texts"] = _sorted({(r["url"], text_of[r["text"]]) for r in revisions})
     pairs = [(r["relation"] == "near", tuple(sorted((text_of[r["text_a"]], text_of[r["text_b"]])))) for r in tables.get("matches", ())]
-    found["matches"] = _sorted(pair for near, pair in pairs if near)
-    found["other matches"] = _sorted(pair for near, pair in pairs if not near)
-    return found
+    compared["matches"] = _sorted(pair for near, pair in pairs if near)
+    compared["other matches"] = _sorted(pair for near, pair in pairs if not near)
+    return compared
 
 
 def normalised(body: str) -> str:
-    """Letters, marks and numbers, composed and case-folded."""
+    """Return the letters, marks and numbers of a body, composed and case-folded."""
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", body).casefold())
     return "".join(c for c in folded if unicodedata.category(c)[0] in "LMN")
 
 
 def similarity(a: str, b: str) -> float:
-    """Jaccard of the sets of five characters in a row."""
+    """Return the Jaccard similarity of the sets of 5-character shingles."""
     one, other = ({text[i : i + 5] for i in range(len(text) - 4)} for text in (a, b))
     return len(one & other) / len(one | other)
 

@@ -1,4 +1,4 @@
-"""Pages of the dashboard as a browser and a screen reader meet them: what is in the HTML, and what must not be."""
+"""Checks of the dashboard's HTML that hold for every page."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ VOID = {"meta", "link", "br", "input", "hr", "img"}
 
 
 def client(settings: Settings, token: str = "") -> TestClient:
-    """A browser on this machine."""
+    """Return a client of the dashboard at a local address."""
     return TestClient(create_app(settings, token), base_url=BASE)
 
 
 def client_of(folder: Path) -> TestClient:
-    """The same, for the configuration in a folder."""
+    """Return a client of the dashboard for the configuration in a folder."""
     return client(load(str(folder / "config.toml")).settings)
 
 
 @dataclass
 class Element:
-    """A start tag, with the text inside it."""
+    """A start tag and the text in its element."""
 
     tag: str
     attributes: dict[str, str]
@@ -43,7 +43,7 @@ class Element:
 
 
 class Parsed(HTMLParser):
-    """A page; raises AssertionError where tags are not closed in their order."""
+    """The elements of a page. Raises AssertionError if tags are not closed in order."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -65,16 +65,16 @@ class Parsed(HTMLParser):
             assert self._open, tag
             assert self._open.pop().tag == tag
 
-    def handle_data(self, told: str) -> None:
+    def handle_data(self, data: str) -> None:
         for element in self._open:
-            element.inside.append(told)
+            element.inside.append(data)
 
     def all(self, *tags: str) -> list[Element]:
         return [e for e in self.elements if e.tag in tags]
 
     @property
     def links(self) -> Iterator[str]:
-        """Where one can go from here, and what is loaded; not places within the page."""
+        """Addresses of links, forms and loaded files, without fragments of the page itself."""
         for e in self.elements:
             for name in ("href", "src", "action"):
                 if not e.attributes.get(name, "#").startswith("#"):
@@ -82,13 +82,13 @@ class Parsed(HTMLParser):
 
 
 def within(page: str, address: str) -> str | None:
-    """The address that a link of a page leads to, as path and query; None for one that leads away."""
+    """Resolve a link of a page to path and query. None if it leads to another host."""
     whole = urlsplit(urljoin(page, address))
     return f"{whole.path}?{whole.query}" if whole.netloc == urlsplit(BASE).netloc else None
 
 
 def check(html: str) -> Parsed:
-    """What holds of every page."""
+    """Parse a page and assert what holds for every page."""
     page = Parsed(html)
     assert html.startswith("<!DOCTYPE html>")
     (root,) = page.all("html")

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from dedup.daemon.health_file import report_path
 from tests.builders.command import command, run
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.html_pages import client_of
 
@@ -156,7 +156,7 @@ def _look(collector: OutputCollector) -> None:
     collector.command("doctor", "doctor")
     sentences = [f"Sentence number {n} of the article says what happened on day {n} of the strike." for n in range(6)]
     for name, order in (("before.md", sentences), ("after.md", [*sentences[1:], sentences[0]])):
-        Made(body="\n".join(order)).write(collector.folder, name)
+        ArticleFile(body="\n".join(order)).write(collector.folder, name)
     collector.command("diff", "diff", "before.md", "after.md")
 
 
@@ -222,7 +222,7 @@ def _lose_files(collector: OutputCollector) -> None:
     collector.page("web-compare", "/compare", url=RETURNED)
     collector.page("web-search", "/search", q="광장")
     collector.page("web-error", "/pair", status=404, a=RETURNED, a_revision="9", b=COPY)
-    Made().write(folder / "second")
+    ArticleFile().write(folder / "second")
     collector.configure('directories = ["crawl"]', 'directories = ["crawl", "second"]')
     collector.command("scan", "scan", "second")
     collector.command("scan", "scan", "crawl/2026-03-02")

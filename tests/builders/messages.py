@@ -1,4 +1,4 @@
-"""Alerts to render, in both languages, and hostile text."""
+"""Alerts to render, message styles, and hostile text."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ KO = MessageStyle("ko", ZoneInfo("Asia/Seoul"))
 EN = MessageStyle("en", ZoneInfo("America/New_York"))
 
 
-def alert(happened: Event | None = None, **given: Any) -> AlertRow:
-    e = happened or event()
-    told = json.loads(json.dumps(dict(e.payload)))
-    kept = AlertRow(
+def alert(source: Event | None = None, **overrides: Any) -> AlertRow:
+    e = source or event()
+    payload = json.loads(json.dumps(dict(e.payload)))
+    row = AlertRow(
         1, alert_id("grave edits", e.key), "grave edits", e.key, e.topic, e.kind, e.severity, e.url, e.title, e.publisher, e.at,
-        e.details(), told, AT,
+        e.details(), payload, AT,
     )  # fmt: skip
-    return replace(kept, **given)
+    return replace(row, **overrides)
 
 
 NASTY = [

@@ -1,4 +1,4 @@
-"""Tests that mount: each runs in a mount namespace of its own, which takes its mounts along when it ends."""
+"""Run tests that mount in a mount namespace of their own. The mounts end with the namespace."""
 
 from __future__ import annotations
 
@@ -15,34 +15,32 @@ _UNSHARE = ("unshare", "--mount", "--propagation", "private")
 
 
 def in_own_mounts(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test (without parameters) by another pytest under unshare(1); skipped where namespaces or mounts are not permitted."""
+    """Run a test without parameters in another pytest under unshare(1). Skips it if namespaces or mounts are not permitted."""
     if _INSIDE in os.environ:
         return test
 
-    def outside(request: pytest.FixtureRequest) -> None:
+    def run_in_namespace(request: pytest.FixtureRequest) -> None:
         try:
-            tried = subprocess.run([*_UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=False)
+            trial = subprocess.run([*_UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True, check=False)
         except FileNotFoundError:
-            pytest.skip("unshare(1) is not there")
-        if tried.returncode:
-            pytest.skip(f"no mounts of one's own: {tried.stderr.strip()}")
+            pytest.skip("unshare(1) is not installed")
+        if trial.returncode:
+            pytest.skip(f"mounting in a namespace is not permitted: {trial.stderr.strip()}")
         command = [*_UNSHARE, sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", "--no-header", request.node.nodeid]
-        done = subprocess.run(
+        process = subprocess.run(
             command, cwd=request.config.rootpath, env={**os.environ, _INSIDE: "1"}, capture_output=True, text=True, check=False
         )
-        if done.returncode:
-            pytest.fail(done.stdout + done.stderr, pytrace=False)
-        assert "1 passed" in done.stdout, done.stdout
+        if process.returncode:
+            pytest.fail(process.stdout + process.stderr, pytrace=False)
+        assert "1 passed" in process.stdout, process.stdout
 
-    outside.__name__, outside.__doc__, outside.__module__ = test.__name__, test.__doc__, test.__module__
-    return outside
+    run_in_namespace.__name__, run_in_namespace.__doc__, run_in_namespace.__module__ = test.__name__, test.__doc__, test.__module__
+    return run_in_namespace
 
 
 def mount(*args: Any) -> None:
-    """mount(8)."""
     subprocess.run(["mount", *args], check=True)
 
 
 def unmount(*args: Any) -> None:
-    """umount(8)."""
     subprocess.run(["umount", *args], check=True)

@@ -1,4 +1,4 @@
-"""What a crawl directory may hold that no crawler means to write: each function lays its kind into one, beside articles."""
+"""Unusual entries of a crawl directory. Each function writes one kind of them, together with ordinary articles."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 KOREAN = "한국어 기사 제목"
 LONGEST = 255
-"""Bytes of a name, at most."""
+"""Longest file name, in bytes."""
 LEVELS = 1200
-"""Folders in one another: more than the calls in one another that Python allows by itself."""
+"""Depth of nested folders, above Python's default recursion limit."""
 
 
-def article(number: int) -> Made:
-    """One of its own page."""
-    return Made(aid=f"{number:010d}", body=f"{number}번 본문이 한 문단으로 길게 이어진다.", title=f"기사 {number}")
+def article(number: int) -> ArticleFile:
+    """Return an article of page `number`."""
+    return ArticleFile(aid=f"{number:010d}", body=f"{number}번 본문이 한 문단으로 길게 이어진다.", title=f"기사 {number}")
 
 
 def links(crawl: Path) -> None:
-    """Round in circles, up, in, out, and to nowhere; none of them is a file or a folder of the crawl."""
+    """Symlinks: loops, to parents, into the crawl directory, out of it, and dangling. All must be ignored."""
     outside = crawl.with_name(crawl.name + " outside")
     article(1).write(outside, "a.md", age=0)
     inside = article(2).write(crawl / "in", "a.md", age=0)
@@ -52,20 +52,20 @@ def links(crawl: Path) -> None:
 
 
 def specials(crawl: Path) -> None:
-    """What is no file and would keep a reader waiting, or do something to a machine."""
+    """Special files: opening them could block or change a device."""
     article(11).write(crawl, "beside.md", age=0)
     os.mkfifo(crawl / "pipe.md")
     (crawl / "deep").mkdir()
     os.mkfifo(crawl / "deep" / "pipe.md")
-    with contextlib.chdir(crawl), socket.socket(socket.AF_UNIX) as listening:  # its path may have 108 bytes
-        listening.bind("socket.md")
+    with contextlib.chdir(crawl), socket.socket(socket.AF_UNIX) as listener:  # a socket path has at most 108 bytes
+        listener.bind("socket.md")
     for name, kind, device in (("null.md", stat.S_IFCHR, (1, 3)), ("tape.md", stat.S_IFCHR, (9, 0)), ("disk.md", stat.S_IFBLK, (7, 99))):
-        with contextlib.suppress(PermissionError):  # not everybody may make them
+        with contextlib.suppress(PermissionError):  # needs a privilege
             os.mknod(crawl / name, kind | 0o600, os.makedev(*device))
 
 
-def _full(character: str, ending: str = ".md") -> bytes:
-    """A name as long as one may be."""
+def _longest_name(character: str, ending: str = ".md") -> bytes:
+    """Return a name of the maximum length."""
     room, each = LONGEST - len(ending), len(character.encode())
     return (character * (room // each)).encode() + b"x" * (room % each) + ending.encode()
 
@@ -77,10 +77,10 @@ NAMES: tuple[bytes, ...] = (
     b"\x80.md",
     b"\xbf\x80 \xed\xa0\x80.md",
     "가".encode()[:2] + b".md",
-    _full("가"),
-    _full("🐟"),
-    _full("\N{COMBINING ACUTE ACCENT}"),
-    _full("x"),
+    _longest_name("가"),
+    _longest_name("🐟"),
+    _longest_name("\N{COMBINING ACUTE ACCENT}"),
+    _longest_name("x"),
     b"\xff" * (LONGEST - 3) + b".md",
     b"two\nlines.md",
     b"tab\there.md",
@@ -112,29 +112,40 @@ NAMES: tuple[bytes, ...] = (
     b"CASE.md",
 )
 """Names of article files."""
-NO_ARTICLES: tuple[bytes, ...] = (b"ends in a blank.md ", b"line.md\n", b"dot.md.", b"big.MD", b"md", b"-", b"\xff", _full("가", ""))
-"""Names that the pattern `*.md` does not take."""
+NO_ARTICLES: tuple[bytes, ...] = (
+    b"ends in a blank.md ",
+    b"line.md\n",
+    b"dot.md.",
+    b"big.MD",
+    b"md",
+    b"-",
+    b"\xff",
+    _longest_name("가", ""),
+)
+"""Names that the pattern `*.md` does not match."""
 
 
 def names(crawl: Path) -> None:
-    """Every name that a file may have and nobody expects; folders too, and one that is a fault, whose name is told."""
+    """Unusual names of files and folders, and an empty file with such a name, which is reported as a fault."""
     top = os.fsencode(crawl)
     with open(os.path.join(top, b"\x1b]0;empty\x07\n\xff\xe2\x80\xae.md"), "wb"):
         pass
     for number, name in enumerate((*NAMES, *NO_ARTICLES), 100):
-        _put(os.path.join(top, name), number)
-    for number, name in enumerate((b"\xff\xfe", b"two\nlines", b"folder.md", b"...", b" ", b"-r", _full("한", ""), b"\x1b[2J"), 200):
+        _write_article(os.path.join(top, name), number)
+    for number, name in enumerate(
+        (b"\xff\xfe", b"two\nlines", b"folder.md", b"...", b" ", b"-r", _longest_name("한", ""), b"\x1b[2J"), 200
+    ):
         os.mkdir(os.path.join(top, b"in " + name if os.path.lexists(os.path.join(top, name)) else name))
-        _put(os.path.join(top, b"in " + name if name == b"\xff" else name, b"a.md"), number)
+        _write_article(os.path.join(top, b"in " + name if name == b"\xff" else name, b"a.md"), number)
 
 
-def _put(path: bytes, number: int) -> None:
+def _write_article(path: bytes, number: int) -> None:
     with open(path, "wb") as file:
         file.write(article(number).render().encode())
 
 
 def sizes(crawl: Path) -> None:
-    """Nothing, more than any disk has, one file under several names, folders without any."""
+    """An empty file, a sparse file of 1 TiB, hard links, and empty folders."""
     (crawl / "empty.md").touch()
     with open(crawl / "sparse.md", "wb") as file:
         file.truncate(1 << 40)
@@ -147,8 +158,10 @@ def sizes(crawl: Path) -> None:
 
 
 def deep(crawl: Path, name: bytes, levels: int, first: int) -> None:
-    """Folders in one another, so many, an article in every hundredth and in the last; made step by step, since their path may be longer
-    than any that the kernel takes."""
+    """Nested folders with an article in every hundredth and in the last.
+
+    They are made step by step, since the path may be longer than PATH_MAX.
+    """
     fd = os.open(crawl, os.O_RDONLY)
     for level in range(1, levels + 1):
         os.mkdir(name, dir_fd=fd)
@@ -162,18 +175,18 @@ def deep(crawl: Path, name: bytes, levels: int, first: int) -> None:
 
 
 def far(crawl: Path) -> None:
-    """Paths beyond PATH_MAX."""
+    """Write paths longer than PATH_MAX."""
     deep(crawl, "멀리 더 멀리".encode(), 320, 1000)
 
 
 def low(crawl: Path) -> None:
-    """More levels than Python lets functions call one another, each within reach of a path."""
+    """Nest more folders than the recursion limit, with paths shorter than PATH_MAX."""
     deep(crawl, b"d", LEVELS, 5000)
 
 
 @contextlib.contextmanager
 def removed(place: Path) -> Iterator[None]:
-    """What pytest and Python cannot remove is removed in the end."""
+    """Remove at the end what pytest and Python cannot remove."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What must hold of a database once nothing moves any more, whatever happened before: it is held against a plain walk."""
+"""What must hold of a database once the crawl directory no longer changes: it is compared with a plain walk."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ from pathlib import Path
 import xxhash
 
 Walked = dict[bytes, tuple[int, int, bytes | None]]
-"""Path relative to the crawl directory → (size, modification time in nanoseconds, XXH3-128 of the bytes; None: too large to be read)."""
+"""Path relative to the crawl directory → (size, mtime in nanoseconds, XXH3-128 of the content, or None if the file is too large)."""
 
 MOST = 10_000_000
-"""Bytes of a file that is read: the default of `max_file_bytes`."""
+"""Largest file that is read, in bytes: the default of `max_file_bytes`."""
 _PIECE = 2048
-"""Bytes of a path that the kernel is given at once: it takes no 4096 (path_resolution(7))."""
+"""Bytes of a path passed to the kernel at once, below PATH_MAX (path_resolution(7))."""
 
 
 def walk(crawl: Path) -> Walked:
-    """Every article file of a directory, by nothing but listing and reading; links are not followed. However long its path is."""
-    found: Walked = {}
-    for folder, name, is_, within in _entries(crawl):
-        if stat.S_ISREG(is_.st_mode) and name.endswith(b".md"):
-            content = None if is_.st_size > MOST else _content(name, within)
-            found[folder + b"/" + name if folder else name] = is_.st_size, is_.st_mtime_ns, content
-    return found
+    """List and read every article file of a directory. Links are not followed; paths may be longer than PATH_MAX."""
+    files: Walked = {}
+    for folder, name, stat_result, folder_fd in _entries(crawl):
+        if stat.S_ISREG(stat_result.st_mode) and name.endswith(b".md"):
+            content = None if stat_result.st_size > MOST else _content(name, folder_fd)
+            files[folder + b"/" + name if folder else name] = stat_result.st_size, stat_result.st_mtime_ns, content
+    return files
 
 
 def ignored(crawl: Path) -> Counter[str]:
-    """How many entries of a directory, folders left out, are to be ignored by which rule."""
-    found: Counter[str] = Counter()
-    for _, name, is_, _ in _entries(crawl):
-        regular, link = stat.S_ISREG(is_.st_mode), stat.S_ISLNK(is_.st_mode)
+    """Count the entries that must be ignored, by rule. Folders are not counted."""
+    counts: Counter[str] = Counter()
+    for _, name, stat_result, _ in _entries(crawl):
+        regular, link = stat.S_ISREG(stat_result.st_mode), stat.S_ISLNK(stat_result.st_mode)
         if not (regular and name.endswith(b".md")):
-            found["pattern" if regular else "symlink" if link else "special"] += 1
-    return found
+            counts["pattern" if regular else "symlink" if link else "special"] += 1
+    return counts
 
 
 def _entries(crawl: Path) -> Iterator[tuple[bytes, bytes, os.stat_result, int]]:
-    """(folder relative to the directory, name, lstat(2), descriptor of the folder) of everything in it but folders."""
+    """Yield (folder relative to the directory, name, lstat(2), descriptor of the folder) of all entries except folders."""
     folders = [b""]
     while folders:
         folder = folders.pop()
         try:
-            within = _opened(crawl, folder)
+            folder_fd = _open_folder(crawl, folder)
         except OSError:
             continue
         try:
-            for name in map(os.fsencode, os.listdir(within)):
-                is_ = os.lstat(name, dir_fd=within)
-                if stat.S_ISDIR(is_.st_mode):
+            for name in map(os.fsencode, os.listdir(folder_fd)):
+                stat_result = os.lstat(name, dir_fd=folder_fd)
+                if stat.S_ISDIR(stat_result.st_mode):
                     folders.append(folder + b"/" + name if folder else name)
                 else:
-                    yield folder, name, is_, within
+                    yield folder, name, stat_result, folder_fd
         finally:
-            os.close(within)
+            os.close(folder_fd)
 
 
-def _opened(crawl: Path, folder: bytes) -> int:
+def _open_folder(crawl: Path, folder: bytes) -> int:
     fd = os.open(crawl, os.O_RDONLY | os.O_DIRECTORY)
     while folder:
         cut = len(folder) if len(folder) <= _PIECE else folder.rindex(b"/", 0, _PIECE)
@@ -73,13 +73,13 @@ def _opened(crawl: Path, folder: bytes) -> int:
     return fd
 
 
-def _content(name: bytes, within: int) -> bytes:
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=within), "rb") as file:
+def _content(name: bytes, folder_fd: int) -> bytes:
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder_fd), "rb") as file:
         return xxhash.xxh3_128_digest(file.read())
 
 
 def recorded(db: Path) -> Walked:
-    """What the database says is there."""
+    """Return the files that the database records as present."""
     with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
         rows = connection.execute("SELECT folder, name, size, mtime_ns, content_digest FROM files WHERE gone = 0").fetchall()
     connection.close()
@@ -87,30 +87,30 @@ def recorded(db: Path) -> Walked:
 
 
 def caught_up(crawl: Path, db: Path) -> bool:
-    """Whether the database says of every path what a walk says."""
+    """Whether the database and a walk agree on every path."""
     return recorded(db) == walk(crawl)
 
 
 def assert_sound(db: Path, completed: Collection[str] | None = None) -> None:
-    """The database is whole, nothing is in it twice, and every stored body is one that a writer had `completed`."""
+    """Assert integrity, the absence of duplicate rows, and that every stored body is one of the `completed` bodies of the writer."""
     with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
         ask = connection.execute
         assert ask("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert ask("PRAGMA foreign_key_check").fetchall() == []
-        for what, twice in _TWICE.items():
-            assert ask(twice).fetchall() == [], what
+        for what, query in _DUPLICATE_QUERIES.items():
+            assert ask(query).fetchall() == [], what
         if completed is not None:
             assert {body for (body,) in ask("SELECT body FROM revisions WHERE pruned_at IS NULL")} <= set(completed)
     connection.close()
 
 
 def assert_holds(crawl: Path, db: Path, completed: Collection[str] | None = None) -> None:
-    """All of the oracle, at quiescence."""
+    """Assert that the database is sound and agrees with a walk."""
     assert recorded(db) == walk(crawl)
     assert_sound(db, completed)
 
 
-_TWICE = {
+_DUPLICATE_QUERIES = {
     "a file": "SELECT directory_id, folder, name FROM files GROUP BY 1, 2, 3 HAVING count(*) > 1",
     "a page": "SELECT url FROM pages GROUP BY 1 HAVING count(*) > 1",
     "a state": "SELECT page_id, title, body FROM revisions WHERE pruned_at IS NULL GROUP BY 1, 2, 3 HAVING count(*) > 1",

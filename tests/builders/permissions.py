@@ -1,4 +1,4 @@
-"""Run the command line in a process that file permissions hold for, also where the tests run as root."""
+"""Run commands in a process that is subject to file permissions, even if the tests run as root."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.command import Ran, command
+from tests.builders.command import CommandResult, command
 
-BOUND = """
+DROP_CAPABILITIES = """
 import ctypes, os, sys
 if os.geteuid() == 0:
     libc = ctypes.CDLL(None, use_errno=True)
@@ -18,12 +18,13 @@ if os.geteuid() == 0:
         sys.exit(77)
 os.execv(sys.argv[1], sys.argv[1:])
 """
+"""Run a command without CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2). PR_CAPBSET_DROP is 24."""
 
 
-def bound(cwd: Path, *args: str | bytes | Path) -> Ran:
-    """`dedup ARGS` in a process that file permissions hold for; skips the test where that cannot be had."""
-    argv = [sys.executable, "-c", BOUND, *command(*args)]
-    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode == 77:
-        pytest.skip("root cannot be bound by permissions here")
-    return Ran(done.returncode, done.stdout, done.stderr)
+def bound(cwd: Path, *args: str | bytes | Path) -> CommandResult:
+    """Run `dedup ARGS` without the capabilities that bypass file permissions. Skips the test if they cannot be dropped."""
+    argv = [sys.executable, "-c", DROP_CAPABILITIES, *command(*args)]
+    process = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    if process.returncode == 77:
+        pytest.skip("root cannot drop capabilities here")
+    return CommandResult(process.returncode, process.stdout, process.stderr)

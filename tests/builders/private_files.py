@@ -1,4 +1,4 @@
-"""What others may put in place of a file that must be private."""
+"""Files that an attacker may put in place of a private file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = ["link", "dangling link", "hard link", "fifo", "folder"]
 
 
 def plant(place: Path, kind: str) -> Path:
-    """Put something in a file's place; returns what it leads to."""
+    """Put an entry of this kind at `place`. Returns the path of the file that it refers to, or of an unrelated file."""
     target = place.parent / "precious"
     if kind != "dangling link":
         target.write_text("precious")

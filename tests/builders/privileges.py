@@ -1,7 +1,7 @@
-"""Daemons with the privileges of a service: a user of its own, who owns neither the crawled files nor the folders they are in.
+"""Daemons with the privileges of a service: an own user, who owns neither the crawled files nor their folders.
 
-Most modules of this package run as the user who runs the tests, usually root, for whom permissions, reserved blocks and leases are
-no obstacle. `as_service` and `as_both` run a test with the privileges that an installed daemon has.
+Most tests run as the current user, usually root, who bypasses permissions, reserved blocks and leases. `as_service` and `as_both`
+run a test with the privileges of an installed daemon.
 """
 
 from __future__ import annotations
@@ -33,30 +33,29 @@ _UNDER: dict[Privileges, tuple[str, ...]] = {
 
 @cache
 def _cannot_run(under: tuple[str, ...]) -> str:
-    """Why the program does not run under this command; empty if it does. It is looked for from elsewhere than this folder."""
+    """Return why the program does not run under this command prefix, or an empty string. It is started outside of the source tree."""
     command = [*under, sys.executable, "-m", "dedup", "--version"]
     try:
-        tried = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+        trial = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     except OSError as error:
         return str(error)
-    return (tried.stderr.strip() or "it failed") if tried.returncode else ""
+    return (trial.stderr.strip() or "it failed") if trial.returncode else ""
 
 
 def with_privileges(*privileges: Privileges) -> pytest.MarkDecorator:
-    """Run a test, or all tests of a module, once with each."""
+    """Run a test, or all tests of a module, once with each of the privileges."""
     return pytest.mark.parametrize("privileges", privileges, indirect=True)
 
 
 as_both = with_privileges("root", "service")
 OTHER: Privileges = "service" if os.geteuid() == 0 and not _cannot_run(_UNDER["service"]) else "root"
-"""For tests to which root adds nothing. Where no daemon can run as another user, they run as whoever runs them."""
+"""For tests that need no run as root. If no daemon can run as another user, they run as the current user."""
 as_service = with_privileges(OTHER)
 
 
 @contextmanager
 def reachable(name: str) -> Iterator[Path]:
-    """A new folder that every user can reach. pytest's own are below a folder that each pytest closes to other users as it starts,
-    while others may still be running."""
+    """Make a temporary folder that every user can enter. The temporary folders of pytest are closed to other users."""
     folder = Path(tempfile.mkdtemp(prefix=f"dedup-{name[:40]}-"))
     try:
         folder.chmod(0o755)
@@ -66,9 +65,9 @@ def reachable(name: str) -> Iterator[Path]:
 
 
 def run_with(privileges: Privileges, folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Have `watching` run daemons with these privileges, on databases in `folder`; skips the test where that is not possible.
+    """Make `watching` run daemons with these privileges, on databases in `folder`. Skips the test if that is not possible.
 
-    The folder is given to the user, what is in it is not.
+    The user becomes the owner of the folder, not of its content.
     """
     under = _UNDER[privileges]
     if not under:
@@ -83,13 +82,13 @@ def run_with(privileges: Privileges, folder: Path, patch: pytest.MonkeyPatch) ->
 
 
 def give(path: Path) -> None:
-    """Give a file or folder to the user whom daemons run as."""
+    """Change the owner of a file or folder to the user that daemons run as."""
     if daemon.OWNER is not None:
         os.chown(path, daemon.OWNER, daemon.OWNER)
 
 
 def _problem(under: Sequence[str], folder: Path) -> str:
-    """Why a daemon cannot run under this command; empty if it can."""
+    """Return why a daemon cannot run under this command prefix, or an empty string."""
     if os.geteuid() != 0:
         return "only root can run a daemon as another user"
     if problem := _cannot_run(tuple(under)):

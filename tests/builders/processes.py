@@ -1,4 +1,4 @@
-"""Processes under test: their children, their last word, and running one with part of it replaced."""
+"""Processes under test: their state, their children, and a way to run one with parts replaced."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ main()
 
 
 def patched(program: str) -> tuple[str, ...]:
-    """What runs a `python -m dedup …` in one process with these lines of Python, which come first."""
+    """Return a command prefix for `python -m dedup …` that executes these lines of Python first, in the same process."""
     return sys.executable, "-c", _PATCHED, program
 
 
 def children(process: int) -> list[int]:
-    """The processes that it has started and that are there."""
-    found: list[int] = []
+    """Return the living child processes."""
+    processes: list[int] = []
     for task in Path(f"/proc/{process}/task").glob("*/children"):
         try:
-            found += map(int, task.read_text().split())
+            processes += map(int, task.read_text().split())
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return sorted(p for p in found if alive(p))
+    return sorted(p for p in processes if alive(p))
 
 
 def alive(process: int) -> bool:
-    """Whether it is there, and not only its exit code."""
+    """Whether a process exists and is not a zombie."""
     return state(process) not in ("", "Z", "X")
 
 
 def state(process: int) -> str:
-    """The letter that proc(5) has for what it does; empty: it is not there."""
+    """Return the state letter of proc(5), or an empty string if there is no such process."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Look again and again."""
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Poll until the condition holds."""
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
 def doing(db: Path) -> str:
-    """What the process that holds the database says that it does; or said last, if it was killed."""
-    found = current_holder(str(db)) or crashed_holder(str(db))
-    return found.activity if found else ""
+    """Return the current activity of the process that holds the database, or the last one of a killed holder."""
+    holder = current_holder(str(db)) or crashed_holder(str(db))
+    return holder.activity if holder else ""

@@ -1,4 +1,4 @@
-"""The project's own files, modules and commands."""
+"""Source files, modules and commands of the project."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
 def module_name(path: Path) -> str:
-    """`dedup.store.rows`; a package goes by its own name."""
+    """Return the dotted name of a module; that of `__init__.py` is the package."""
     parts = path.relative_to(TOP).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
@@ -28,11 +28,11 @@ MODULES = {module_name(path): path for path in SOURCES}
 
 
 def command(name: str) -> click.Command:
-    """A command by its words: `scan`, `boilerplate list`."""
-    found: click.Command = cli
+    """Return a command by its words, for example `scan` or `boilerplate list`."""
+    current: click.Command = cli
     for word in name.split():
-        assert isinstance(found, click.Group)
-        inner = found.get_command(click.Context(found), word)
+        assert isinstance(current, click.Group)
+        inner = current.get_command(click.Context(current), word)
         assert inner is not None
-        found = inner
-    return found
+        current = inner
+    return current

@@ -1,7 +1,7 @@
-"""The relations of two articles by their definitions, in plain Python: slow, and meant to be read beside the definitions.
+"""The relations of two articles by their definitions, in plain Python: an oracle, slow and easy to check.
 
-It shares nothing with the program but `normalise` and `fold`: sets of strings and positions, no arrays, no hashes. Texts of a
-few thousand characters are what it can bear.
+It shares only `normalise` and `fold` with the program, and works with sets of strings and positions, without arrays or hashes. It is
+practical for texts of a few thousand characters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Positions = frozenset[int] | set[int]
 
 NONE: frozenset[int] = frozenset()
 LEAST = 80
-"""A text with fewer characters takes part in `exact` only."""
+"""A shorter text can only be `exact`."""
 RUN = 20
 SHINGLE = 5
 LONGEST_QUOTATION = 1000
@@ -30,19 +30,19 @@ MARKS = {"“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", '"'
 
 @dataclass(frozen=True)
 class Numbers:
-    """What two texts have in common. Positions and lengths are those of normalised texts."""
+    """Measures of two texts. Positions and lengths refer to normalised texts."""
 
     similarity: float  # Jaccard of the sets of shingles
-    containment: float  # of the smaller set of shingles, the share that the larger one holds
+    containment: float  # share of the smaller set of shingles that is in the larger one
     shared: int  # characters in common runs of 20, on the side that has fewer
-    coverage: float  # shared, of the shorter text without what is masked
-    passage: int  # characters of the longest common passage without masked ones; 0 under 20
-    quoted: float  # of what is shared, the share that stands in quotation marks
-    outside_share: float  # what is shared outside of quotation marks, of the shorter text without what is masked
+    coverage: float  # shared / length of the shorter text without masked characters
+    passage: int  # length of the longest common passage without masked characters; 0 if under 20
+    quoted: float  # share of the shared characters that is in quotation marks
+    outside_share: float  # shared characters outside of quotation marks / length of the shorter text without masked characters
 
 
 def numbers(a: str, b: str, masked_a: Positions = NONE, masked_b: Positions = NONE) -> Numbers:
-    """The numbers of two bodies; `masked_a` and `masked_b` are positions of the normalised bodies that count for nothing."""
+    """Measure two bodies. `masked_a` and `masked_b` are positions of the normalised bodies that do not count."""
     na, nb = normalise(a), normalise(b)
     sa, sb = shingles(na), shingles(nb)
     common = len(sa & sb)
@@ -62,7 +62,7 @@ def numbers(a: str, b: str, masked_a: Positions = NONE, masked_b: Positions = NO
 
 
 def relation(a: str, b: str, masked_a: Positions = NONE, masked_b: Positions = NONE) -> Relation | None:
-    """The relation of two bodies on their own: what a third text makes of a copy is told by `bundled`."""
+    """Return the relation of two bodies. A third body can turn a copy into an excerpt: see `bundled`."""
     na, nb = normalise(a), normalise(b)
     if na == nb:
         return "exact" if na else None
@@ -85,19 +85,19 @@ def relation(a: str, b: str, masked_a: Positions = NONE, masked_b: Positions = N
 def bundled(
     texts: Mapping[str, str], pages: Mapping[str, str] | None = None, masks: Mapping[str, Positions] | None = None
 ) -> dict[tuple[str, str], Relation]:
-    """The relations of all bodies by their keys, each pair in the order of `texts`, with the rule of bundles applied.
+    """Return the relations of all pairs of bodies, with the rule of bundles applied. Pairs of keys are in the order of `texts`.
 
-    `pages` gives the page of each key (where None, every body has its own) and bodies of one page have no relation; `masks` gives
-    what is masked of a body.
+    `pages`: the page of each key; bodies of one page have no relation. None: every body has its own page.
+    `masks`: masked positions of each normalised body.
     """
     masked = {key: (masks or {}).get(key, NONE) for key in texts}
-    found: dict[tuple[str, str], Relation] = {}
+    relations: dict[tuple[str, str], Relation] = {}
     for a, b in combinations(texts, 2):
         if pages is None or pages[a] != pages[b]:
             related = relation(texts[a], texts[b], masked[a], masked[b])
             if related is not None:
-                found[a, b] = related
-    copies = [pair for pair, related in found.items() if related == "copy"]
+                relations[a, b] = related
+    copies = [pair for pair, related in relations.items() if related == "copy"]
     excerpts: set[frozenset[str]] = set()
     for whole in texts:
         parts = {key for pair in copies if whole in pair for key in pair if key != whole}
@@ -106,12 +106,14 @@ def bundled(
             both = len(places[one] & places[other])
             if both <= 0.10 * min(len(places[one]), len(places[other])):
                 excerpts |= {frozenset((whole, one)), frozenset((whole, other))}
-    return {pair: "excerpt" if frozenset(pair) in excerpts else related for pair, related in found.items()}
+    return {pair: "excerpt" if frozenset(pair) in excerpts else related for pair, related in relations.items()}
 
 
 def masked_by(body: str, passages: Iterable[str]) -> set[int]:
-    """The positions of the normalised body in runs of 20 characters that occur in one of the passages (normalised here); none if
-    that is more than half of the text."""
+    """Return the positions of the normalised body in runs of 20 characters that occur in one of the passages.
+
+    Passages are normalised here. Returns no position if more than half of the text would be masked.
+    """
     text = normalise(body)
     masked = {position for passage in passages for position in covered(text, normalise(passage))}
     return masked if len(masked) <= len(text) / 2 else set()
@@ -119,7 +121,7 @@ def masked_by(body: str, passages: Iterable[str]) -> set[int]:
 
 @lru_cache(maxsize=1000)
 def quoted_positions(body: str) -> frozenset[int]:
-    """The positions of the normalised body that stand between quotation marks."""
+    """Return the positions of the normalised body that are between quotation marks."""
     folded = fold(body)
     inside: set[int] = set()
     at = 0
@@ -129,19 +131,19 @@ def quoted_positions(body: str) -> frozenset[int]:
             inside.update(range(at + 1, closing))
             at = closing
         at += 1
-    kept = [i for i, character in enumerate(folded) if unicodedata.category(character)[0] in "LMN"]
-    assert "".join(folded[i] for i in kept) == normalise(body)
-    return frozenset(position for position, i in enumerate(kept) if i in inside)
+    letters = [i for i, character in enumerate(folded) if unicodedata.category(character)[0] in "LMN"]
+    assert "".join(folded[i] for i in letters) == normalise(body)
+    return frozenset(position for position, i in enumerate(letters) if i in inside)
 
 
 @lru_cache(maxsize=1000)
 def shingles(text: str) -> frozenset[str]:
-    """The runs of 5 characters of a normalised text; a shorter one is a shingle itself."""
+    """Return the runs of 5 characters of a normalised text. A shorter text is its own shingle."""
     return frozenset(run for _, run in runs(text, SHINGLE)) or frozenset({text} - {""})
 
 
 def covered(text: str, other: str) -> set[int]:
-    """The positions of `text` in runs of 20 characters that occur in `other`."""
+    """Return the positions of `text` in runs of 20 characters that occur in `other`."""
     theirs = all_runs(other)
     if theirs.isdisjoint(all_runs(text)):
         return set()
@@ -149,10 +151,10 @@ def covered(text: str, other: str) -> set[int]:
 
 
 def longest_passage(a: str, b: str, masked_a: Positions = NONE, masked_b: Positions = NONE) -> int:
-    """The length of the longest passage of both texts in which no character is masked in either; 0 under 20."""
+    """Return the length of the longest common passage without masked characters; 0 if under 20."""
     if all_runs(a).isdisjoint(all_runs(b)):
         return 0
-    # Where a passage of some length is common, so are its parts, of every lesser length: halve the range that is open.
+    # The parts of a common passage are common passages, so a binary search finds the length.
     least, most = 0, min(len(a), len(b))
     while least < most:
         middle = (least + most + 1) // 2
@@ -164,19 +166,19 @@ def longest_passage(a: str, b: str, masked_a: Positions = NONE, masked_b: Positi
 
 
 def clear_runs(text: str, masked: Positions, length: int) -> set[str]:
-    """The runs of `length` characters none of which is masked."""
+    """Return the runs of `length` characters without masked ones."""
     clear = "".join(" " if position in masked else character for position, character in enumerate(text)).split() if masked else [text]
     return {run for passage in clear for _, run in runs(passage, length)}
 
 
 def runs(text: str, length: int) -> Iterator[tuple[int, str]]:
-    """Every run of `length` characters and where it starts."""
+    """Yield (start, run) for every run of `length` characters."""
     return ((start, text[start : start + length]) for start in range(len(text) - length + 1))
 
 
 @lru_cache(maxsize=1000)
 def all_runs(text: str) -> frozenset[str]:
-    """The runs of 20 characters of a text."""
+    """Return the runs of 20 characters of a text."""
     return frozenset(run for _, run in runs(text, RUN))
 
 
@@ -185,7 +187,7 @@ def share(part: int, whole: int) -> float:
 
 
 def returning(bodies: Collection[str], articles: int = 5) -> set[str]:
-    """The normalised runs of 20 characters that return in at least so many bodies: a publisher's boilerplate."""
+    """Return the normalised runs of 20 characters that occur in at least `articles` bodies: boilerplate."""
     counts: dict[str, int] = {}
     for body in bodies:
         for run in all_runs(normalise(body)):

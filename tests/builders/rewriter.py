@@ -1,4 +1,4 @@
-"""One of several processes that rewrite the files of a crawl directory: `python -m tests.builders.rewriter CRAWL WRITER FIRST`."""
+"""One of several processes that rewrite files of a crawl directory: `python -m tests.builders.rewriter CRAWL WRITER FIRST`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import random
 import sys
 from functools import cache
 
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 
 WRITERS = 8
 PATHS = 200
 TIMES = 150
-"""Versions that a process writes."""
+"""Versions that each process writes."""
 
 
 @cache
-def _told_in(place: int) -> str:
+def _text_of(place: int) -> str:
     return " ".join(words(random.Random(place), 200))
 
 
-def version(place: int, writer: int, n: int) -> Made:
-    """The `n`th version that a writer writes: its text says whose it is."""
-    body = f"기사 {place}의 {writer}번 필자 {n}판. {_told_in(place)} 끝 {n}"
+def version(place: int, writer: int, n: int) -> ArticleFile:
+    """Return the `n`th version of a writer. Its text names the writer."""
+    body = f"기사 {place}의 {writer}번 필자 {n}판. {_text_of(place)} 끝 {n}"
     crawled_at = f"2026-03-02 {n // 60 % 24:02}:{n % 60:02}:{writer:02}"
-    return Made(body=body, aid=f"{place:010d}", title=f"기사 {place}", crawled_at=crawled_at)
+    return ArticleFile(body=body, aid=f"{place:010d}", title=f"기사 {place}", crawled_at=crawled_at)
 
 
 def rewrite(crawl: str, writer: int, first: int) -> None:
-    """Write `TIMES` versions, from `first` on: over a file of its own in place, or over anybody's by renaming; each in two goes."""
+    """Write `TIMES` versions from `first` on: to its own files in place, or over any file by renaming. Each takes two writes."""
     rng = random.Random(writer * 10_000 + first)
     for n in range(first, first + TIMES):
         by_rename = rng.random() < 0.3

@@ -1,8 +1,8 @@
-"""The sample crawl in dedup/share/sample/crawl, told file by file: what each one is there for and what must come of it.
+"""The sample crawl in dedup/share/sample/crawl, file by file: the purpose of each file and its expected result.
 
 The relations were computed from the files' bodies by `tests/builders/relations.py`, the definitions in plain Python, which
-`tests/unit/test_relations_oracle.py` repeats; every number stands at least a tenth off the threshold it is measured by, but for those
-of the first wire stories. The page histories were worked out without any code of dedup.
+`tests/unit/test_relations_oracle.py` repeats. Except for the first wire stories, every measure is at least 10 % away from its threshold.
+The page histories were determined without dedup.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ RelationKind = Literal["exact", "near", "copy", "excerpt", "quote"]
 
 @dataclass(frozen=True)
 class Expected:
-    """What one file must be read as. A file with a fault has neither check nor page."""
+    """The expected reading of one file. A file with a fault has no check and no page."""
 
     path: str  # relative to crawl/
     check: Check | None
-    cause: Cause | None  # as decided with the page's history known; without it "stale" is "altered"
+    cause: Cause | None  # as decided with the page's history; without it, "stale" is "altered"
     url: str | None  # of the page, canonical
     note: str
     fault: FaultKind | None = None
@@ -30,31 +30,31 @@ class Expected:
 
 @dataclass(frozen=True)
 class Page:
-    """The history of a page that was seen more than once. Truncated readings do not count."""
+    """The history of a page with several sightings. Truncated readings do not count."""
 
     url: str
     states: int  # distinct (title, body)
     sightings: int  # distinct (crawled_at, state)
     changes: int  # of state, between successive sightings
-    returned: int  # those of the changes that lead back to an earlier state
+    returned: int  # changes back to an earlier state
 
 
 @dataclass(frozen=True)
 class Related:
-    """Two pages that have a relation, a < b, and what a reader would call it."""
+    """Two related pages, a < b, and their relation."""
 
     a: str
     b: str
     relation: RelationKind
     similarity: float  # Jaccard, 2 decimals
-    coverage: float  # of the shorter text, without boilerplate that is known; 2 decimals
+    coverage: float  # share of the shorter text, without known boilerplate; 2 decimals
     note: str
-    revision: str | None = None  # the file of the earlier revision that is meant, if it is not the latest of its page
+    revision: str | None = None  # the file of the earlier revision, if the relation is not that of the latest
 
 
 @dataclass(frozen=True)
 class Unrelated:
-    """Two pages that look related and must not be told."""
+    """Two pages that look related and must not be reported."""
 
     a: str
     b: str
@@ -112,7 +112,7 @@ FILES: tuple[Expected, ...] = (
         "verified",
         None,
         "https://n.news.naver.com/mnews/article/913/0000100021",
-        "the English wire in another house style",
+        "the English wire in another editorial style",
     ),
     # One press release on three pages: exact copies.
     Expected(
@@ -356,7 +356,7 @@ FILES: tuple[Expected, ...] = (
         "https://n.news.naver.com/mnews/article/912/0000100009",
         "BOM and CRLF line ends; the claim over LF",
     ),
-    # Short texts, alike but no matches.
+    # Short texts that are similar but do not match.
     Expected(
         "2026-03-04/904_0000100059_표_종합주가지수_마감.md",
         "verified",
@@ -376,7 +376,7 @@ FILES: tuple[Expected, ...] = (
         "verified",
         None,
         "https://n.news.naver.com/mnews/article/905/0000100042",
-        "the next day's: alike, too short to match",
+        "the next day's: similar, but too short to match",
     ),
     # An agency's story and two rewrites of it.
     Expected(
@@ -400,7 +400,7 @@ FILES: tuple[Expected, ...] = (
         "https://n.news.naver.com/mnews/article/906/0000100122",
         "the agency story as a broadcast: other endings, cuts, an anchor's lead and a sign-off",
     ),
-    # A county's press release, reworded by half and wholly.
+    # A county's press release, half reworded and fully reworded.
     Expected(
         "2026-03-04/914_0000100123_은하군_빈집은행_4월_문_연다1차_26채.md",
         "verified",
@@ -511,7 +511,7 @@ FILES: tuple[Expected, ...] = (
         "https://n.news.naver.com/mnews/article/903/0000100136",
         "the same post quoted, all else in its own words",
     ),
-    # A column that takes over two paragraphs of the report on prices.
+    # A column that copies two paragraphs of the report on prices.
     Expected(
         "2026-03-06/914_0000100137_장바구니_앞에서_멈춘_손.md",
         "verified",
@@ -519,7 +519,7 @@ FILES: tuple[Expected, ...] = (
         "https://n.news.naver.com/mnews/article/914/0000100137",
         "a column that takes two paragraphs of another paper's report",
     ),
-    # One publisher's boilerplate in seven articles that have nothing else in common, and a copy of the news in one of them.
+    # One publisher's boilerplate in seven otherwise unrelated articles, and a copy of the news in one of them.
     Expected(
         "2026-03-02/907_0000100141_너븐나루_도선_하루_네_번으로_줄어.md",
         "verified",
@@ -707,7 +707,7 @@ FILES: tuple[Expected, ...] = (
 # The page for the README: a number corrected, a cause found, a correction printed.
 SHOWCASE = "https://n.news.naver.com/mnews/article/915/0000100070"
 
-# Every two pages whose latest revisions have a relation, in the order of their addresses, when all that is boilerplate is known:
+# All pairs of pages whose latest revisions have a relation, ordered by URL, once all boilerplate is known:
 # after `dedup reindex`. `tests/builders/relations.py` holds the definitions.
 RELATIONS: tuple[Related, ...] = (
     Related(
@@ -852,7 +852,7 @@ RELATIONS: tuple[Related, ...] = (
         "near",
         0.92,
         0.98,
-        "one wire story in another house style",
+        "one wire story in another editorial style",
     ),
     Related(
         "https://n.news.naver.com/mnews/article/908/0000100005",
@@ -896,8 +896,8 @@ RELATIONS: tuple[Related, ...] = (
     ),
 )
 
-# Boilerplate is learned as the fifth article of a publisher arrives that has it. Until then the first four are told as
-# excerpts of one another, by their numbers with nothing masked, and stay so until `dedup reindex`.
+# Boilerplate is learned when the fifth article of a publisher has it. Until then the first four are excerpts of each other,
+# measured without masks. They stay excerpts until `dedup reindex`.
 RELATIONS_UNTIL_REINDEX: tuple[Related, ...] = (
     Related(
         "https://n.news.naver.com/mnews/article/907/0000100141",
@@ -949,7 +949,7 @@ RELATIONS_UNTIL_REINDEX: tuple[Related, ...] = (
     ),
 )
 
-# What held between a page as it stood at first and a page of today. The pair stands in RELATIONS too, with its latest revisions.
+# Relations of an earlier revision of one page. RELATIONS has the same pairs with their latest revisions.
 RELATIONS_OF_EARLIER_REVISIONS: tuple[Related, ...] = (
     Related(
         "https://n.news.naver.com/mnews/article/909/0000100151",
@@ -962,7 +962,7 @@ RELATIONS_OF_EARLIER_REVISIONS: tuple[Related, ...] = (
     ),
 )
 
-# Pairs that have no relation, though they look like it.
+# Pairs that look related but have no relation.
 UNRELATED: tuple[Unrelated, ...] = (
     Unrelated(
         "https://n.news.naver.com/mnews/article/905/0000100125",

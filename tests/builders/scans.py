@@ -1,4 +1,4 @@
-"""Running the main job inside the test process."""
+"""Scans within the test process."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def session(crawl: Path, db: Path, **kw: Any) -> Iterator[Session]:
 
 
 def scan(crawl: Path, db: Path, **kw: Any) -> ScanCounts:
-    """One pass, as `dedup scan` makes it."""
+    """Scan once, as `dedup scan` does."""
     with session(crawl, db, **kw) as opened:
         return Scan(opened).run()
 
 
 def dump(db: Path, *tables: str) -> list[dict[str, Any]]:
-    """The logical dump, of some tables or of all."""
+    """Return the logical dump of these tables, or of all."""
     with open_database(str(db)) as database:
         return [row for row in reports.dump_rows(database) if not tables or row["table"] in tables]
 

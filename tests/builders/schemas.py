@@ -1,4 +1,4 @@
-"""Databases of other schema versions."""
+"""Other schema versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dedup.store import schema
 
 
 def later(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
-    """A later version of the program, which has another migration."""
+    """Make this process a later version of the program, with one more migration."""
     migrations = Migrations(schema.migrations.name)
     migrations(name="0001_base")(schema._base)
     migrations(name="9999_later")(lambda db: db.execute(sql))

@@ -1,4 +1,4 @@
-"""Databases to search in."""
+"""Databases with a search index, and searches in them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dedup.search import (
 from dedup.store import open_database, open_writable
 from dedup.text.publishers import PublisherResolver
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 NOBODY = PublisherResolver()
 
 
 def filled(db: Path, seconds: float = float("inf")) -> IndexProgress:
-    """What the one writer does in a quiet hour."""
+    """Update the search index, as the daemon does when idle."""
     with open_writable(str(db), "test") as database:
         search = SearchIndexer(database)
         try:
@@ -30,25 +30,25 @@ def filled(db: Path, seconds: float = float("inf")) -> IndexProgress:
             search.close()
 
 
-def scanned(crawl: Path, db: Path, *articles: Made) -> None:
+def scanned(crawl: Path, db: Path, *articles: ArticleFile) -> None:
     for article in articles:
         article.write(crawl)
     running.scan(crawl, db)
     filled(db)
 
 
-def looked_for(db: Path, asked: str, before: str | None = None, limit: int = 100, publishers: PublisherResolver = NOBODY) -> SearchPage:
+def search_page(db: Path, query: str, before: str | None = None, limit: int = 100, publishers: PublisherResolver = NOBODY) -> SearchPage:
     with open_database(str(db)) as database:
-        return search_revisions(database, publishers, asked, before, limit)
+        return search_revisions(database, publishers, query, before, limit)
 
 
-def titles(db: Path, asked: str, publishers: PublisherResolver = NOBODY) -> list[str]:
-    """The titles of what is found, in order of the alphabet."""
-    found = looked_for(db, asked, publishers=publishers)
-    assert found.problem == ""
-    assert found.next_cursor is None
-    return sorted(pieces_to_text(hit.title) for hit in found.hits)
+def titles(db: Path, query: str, publishers: PublisherResolver = NOBODY) -> list[str]:
+    """Return the titles of all hits, sorted."""
+    page = search_page(db, query, publishers=publishers)
+    assert page.problem == ""
+    assert page.next_cursor is None
+    return sorted(pieces_to_text(hit.title) for hit in page.hits)
 
 
-def numbered(number: int, body: str, **more: Any) -> Made:
-    return Made(body=body, aid=f"{number:010}", **({"title": f"제목{number}"} | more))
+def numbered(number: int, body: str, **more: Any) -> ArticleFile:
+    return ArticleFile(body=body, aid=f"{number:010}", **({"title": f"제목{number}"} | more))

@@ -1,4 +1,4 @@
-"""A mail server on loopback, and a strict reader of what it receives."""
+"""A mail server on loopback, and a strict reader of Atom feeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from dedup.config import ChannelConfig
 from tests.builders.alerts import free_port
 
 
-class _Inbox:
+class Inbox:
+    """Received mails. `answer` is the reply to the next message."""
+
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
         self.answer = "250 OK"
@@ -32,8 +34,8 @@ class _Inbox:
 
 
 @contextmanager
-def smtp() -> Iterator[tuple[_Inbox, ChannelConfig]]:
-    inbox, port = _Inbox(), free_port()
+def smtp() -> Iterator[tuple[Inbox, ChannelConfig]]:
+    inbox, port = Inbox(), free_port()
     controller = Controller(inbox, hostname="127.0.0.1", port=port)
     controller.start()
     try:
@@ -42,15 +44,15 @@ def smtp() -> Iterator[tuple[_Inbox, ChannelConfig]]:
         controller.stop()
 
 
-def strictly(path: Path) -> Any:
-    """A feed as RFC 4287 has it, checked by hand, then read by feedparser."""
-    read = path.read_bytes()
-    root = ElementTree.fromstring(read)
+def parse_feed(path: Path) -> Any:
+    """Check a feed against RFC 4287 and parse it with feedparser."""
+    content = path.read_bytes()
+    root = ElementTree.fromstring(content)
     a = "{http://www.w3.org/2005/Atom}"
     assert root.tag == a + "feed"
     for element in (root, *root.findall(a + "entry")):
-        for one in ("id", "title", "updated"):
-            assert len(element.findall(a + one)) == 1
+        for tag in ("id", "title", "updated"):
+            assert len(element.findall(a + tag)) == 1
         assert re.fullmatch(r"tag:dedup\.invalid,2026:[0-9a-f]+|tag:dedup\.invalid,2026:feed", str(element.findtext(a + "id")))
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", str(element.findtext(a + "updated")))
     assert root.findtext(f"{a}author/{a}name")
@@ -59,6 +61,6 @@ def strictly(path: Path) -> Any:
     assert len(ids) == len(set(ids))
     allowed = {a + tag for tag in ("feed", "entry", "id", "title", "updated", "author", "name", "link", "content")}
     assert {e.tag for e in root.iter()} <= allowed
-    parsed = feedparser.parse(read)
+    parsed = feedparser.parse(content)
     assert not parsed.bozo, parsed.get("bozo_exception")
     return parsed

@@ -1,4 +1,4 @@
-"""Wire copy, press releases and their derivatives as generated text, and what relations they must have."""
+"""Generated wire stories, copies of them and other related texts, and helpers that read their relations."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from dedup.store import open_database
 from dedup.text.normalise import fold_batches, normalise
 from tests.builders import relations
 from tests.builders import scans as running
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made, words
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile, words
 
 
 @dataclass(frozen=True)
 class Story:
-    """What an agency wrote, sentence by sentence."""
+    """A wire story, as sentences of words."""
 
     sentences: tuple[tuple[str, ...], ...]
     korean: bool = True
@@ -42,7 +42,7 @@ def prose(sentences: Iterable[Iterable[str]]) -> str:
 
 
 def sentence(rng: random.Random, *, korean: bool = True) -> tuple[str, ...]:
-    """A sentence of 65 to 130 letters, so that one that is kept but for its ending has a key of its own."""
+    """Return a sentence of 65 to 130 letters: long enough to have a fingerprint even if its ending changes."""
     return tuple(words(rng, rng.randint(26, 32) if korean else rng.randint(18, 22), korean=korean))
 
 
@@ -51,11 +51,13 @@ def story(rng: random.Random, sentences: int = 7, *, korean: bool = True) -> Sto
 
 
 def wire_copy(rng: random.Random, source: Story, *, cut: float = 0.2, endings: float = 0.6) -> str:
-    """The story as another paper runs it: another lead, sentences cut, endings changed, a tail of its own. Jaccard (0.2 to 0.65)
-    says little of it; most of the shorter text stands in the other."""
+    """Return the story as another paper runs it: with another lead and tail, some sentences cut and some endings changed.
+
+    Its similarity is between 0.2 and 0.65, its coverage at least 0.5.
+    """
     while True:
-        kept = [s for s in source.sentences[1:] if rng.random() >= cut]
-        middle = [(*s[:-1], *words(rng, 1, korean=source.korean)) if rng.random() < endings else s for s in kept]
+        remaining = [s for s in source.sentences[1:] if rng.random() >= cut]
+        middle = [(*s[:-1], *words(rng, 1, korean=source.korean)) if rng.random() < endings else s for s in remaining]
         lead, tail = (sentence(rng, korean=source.korean) for _ in range(2))
         body = prose((lead, *middle, tail))
         n = relations.numbers(source.body, body)
@@ -63,25 +65,27 @@ def wire_copy(rng: random.Random, source: Story, *, cut: float = 0.2, endings: f
             return body
 
 
-def paper(number: int, body: str, **kw: Any) -> Made:
-    """An article of a page and a publisher of its own."""
+def paper(number: int, body: str, **kw: Any) -> ArticleFile:
+    """Return an article of page `number` of publisher `number`."""
     kw = {"oid": f"{number + 1:03}", "publisher": f"신문 {number}", **kw}
-    return Made(body=body, aid=f"{number:010}", title=f"기사 {number}", **kw)
+    return ArticleFile(body=body, aid=f"{number:010}", title=f"기사 {number}", **kw)
 
 
 def families(rng: random.Random, number: int) -> list[str]:
-    """So many stories, each with one to five copies; every third is English."""
-    found = []
+    """Return the bodies of `number` stories, each with one to five wire copies. Every third story is English."""
+    bodies = []
     for family in range(number):
         source = story(rng, 6, korean=family % 3 != 0)
-        found += [source.body, *(wire_copy(rng, source) for _ in range(1 + family % 5))]
-    return found
+        bodies += [source.body, *(wire_copy(rng, source) for _ in range(1 + family % 5))]
+    return bodies
 
 
 def mixed(rng: random.Random, number: int) -> list[str]:
-    """Bodies of every kind: wire copy, excerpts, quotations, newsletters, near and exact copies, and what is of its own. Some of
-    each in either language."""
-    found = families(rng, 2 * number)
+    """Return bodies of every relation: wire copies, excerpts, quotations, newsletters, near and exact copies, and unrelated ones.
+
+    Each kind occurs in Korean and English.
+    """
+    bodies = families(rng, 2 * number)
     for n in range(number):
         korean = n % 2 == 0
 
@@ -89,42 +93,42 @@ def mixed(rng: random.Random, number: int) -> list[str]:
             return story(rng, sentences, korean=korean)
 
         source, other = own(6), own(6)
-        found += [source.body, prose((*other.sentences[:4], *source.sentences[:2], *other.sentences[4:]))]
+        bodies += [source.body, prose((*other.sentences[:4], *source.sentences[:2], *other.sentences[4:]))]
         speech = prose(own(2).sentences)
-        found += [f"{own(3).body} “{speech}” {own(1).body}", f"{own(1).body} 그는 “{speech}” {own(3).body}"]
+        bodies += [f"{own(3).body} “{speech}” {own(1).body}", f"{own(1).body} 그는 “{speech}” {own(3).body}"]
         parts = [own(2).body for _ in range(3)]
-        found += [*parts, " ".join(parts)]
+        bodies += [*parts, " ".join(parts)]
         same = own(4)
-        found += [same.body, same.body.replace(" ", "  ", 5), prose((*same.sentences[:-1], sentence(rng, korean=korean)[:4]))]
+        bodies += [same.body, same.body.replace(" ", "  ", 5), prose((*same.sentences[:-1], sentence(rng, korean=korean)[:4]))]
         phrase = words(rng, 5, korean=True)  # under 20 letters
-        found += [f"{own(3).body} {' '.join(phrase)[:19]} {own(1).body}" for _ in range(2)]
-        found += [own(5).body for _ in range(3)]
-    return found
+        bodies += [f"{own(3).body} {' '.join(phrase)[:19]} {own(1).body}" for _ in range(2)]
+        bodies += [own(5).body for _ in range(3)]
+    return bodies
 
 
 Pair = frozenset[str]
 
 
 def pairs(db: Path, **kw: Any) -> dict[Pair, dict[str, Any]]:
-    """What is told of pairs of pages, by their URLs."""
+    """Return the reported pairs of pages, by their URLs."""
     with open_database(str(db)) as database:
         return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.list_pairs(database, reports.DuplicateFilter(**kw))}
 
 
 def clusters(db: Path, **kw: Any) -> list[set[str]]:
-    """The URLs of each cluster."""
+    """Return the URLs of each cluster."""
     with open_database(str(db)) as database:
-        found = list(reports.list_clusters(database, reports.DuplicateFilter(**kw)))
-    return [{c["representative"]["url"], *(m["url"] for m in c["members"])} for c in found]
+        listed = list(reports.list_clusters(database, reports.DuplicateFilter(**kw)))
+    return [{c["representative"]["url"], *(m["url"] for m in c["members"])} for c in listed]
 
 
-def write(crawl: Path, articles: Iterable[Made]) -> None:
+def write(crawl: Path, articles: Iterable[ArticleFile]) -> None:
     for article in articles:
         article.write(crawl)
 
 
-def command_scan(folder: Path) -> Ran:
-    """`dedup scan` of the crawl directory `crawl`, by a configuration that takes files in at once."""
+def command_scan(folder: Path) -> CommandResult:
+    """Run `dedup scan` on the crawl directory `crawl`. Writes a configuration without settling time if there is none."""
     config = folder / "config.toml"
     if not config.exists():
         config.write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', "utf-8")
@@ -141,13 +145,13 @@ SCRIPTS = (
 
 
 def letters(rng: random.Random, number: int, shares: Sequence[float]) -> str:
-    """So many letters and digits in words of these scripts, in these proportions."""
-    found: list[str] = []
+    """Return `number` letters and digits in words of the `SCRIPTS`, in these proportions."""
+    parts: list[str] = []
     while number > 0:
         (script,) = rng.choices(SCRIPTS, shares)
-        found.append("".join(rng.choices(script, k=min(number, rng.randint(2, 7)))))
-        number -= len(found[-1])
-    return " ".join(found)
+        parts.append("".join(rng.choices(script, k=min(number, rng.randint(2, 7)))))
+        number -= len(parts[-1])
+    return " ".join(parts)
 
 
 def share_of_wide(body: str) -> float:
@@ -156,7 +160,7 @@ def share_of_wide(body: str) -> float:
 
 
 def statement_within(rng: random.Random, statement: str, share: float, length: int) -> str:
-    """A text around a statement, of which about this share is Hangul, ideographs and kana."""
+    """Return a text of about `length` letters around a statement. About `share` of it are wide characters."""
     wide = share * length - share_of_wide(statement) * len(normalise(statement))
     rest = max(length - len(normalise(statement)), 40)
     wide_share = min(max(wide / rest, 0), 1)
@@ -166,21 +170,23 @@ def statement_within(rng: random.Random, statement: str, share: float, length: i
     return f"{letters(rng, before, shares)} {statement} {letters(rng, rest - before, shares)}"
 
 
-def in_many_scripts(seed: int, statements: int = 12) -> list[Made]:
-    """Texts that share statements word for word: two to four for each, whatever scripts the rest of them is written in. The shares of wide
-    characters lie around one half, and far from it."""
+def in_many_scripts(seed: int, statements: int = 12) -> list[ArticleFile]:
+    """Return articles in groups of two to four that share a statement word for word.
+
+    The rest of their text is in random scripts. Their shares of wide characters are near one half and far from it.
+    """
     rng = random.Random(seed)
     bodies = []
     for n in range(statements):
         shares = [rng.random() * (rng.random() < 0.6) for _ in SCRIPTS]
         statement = letters(rng, rng.randint(160, 260), shares if any(shares) else [1, 1, 0, 0, 0])
-        some = [(0.47, 0.53), (0.05, 0.95), (0.3, 0.5, 0.7), (0.49, 0.51, 0.2, 0.8)][n % 4]
-        bodies += [statement_within(rng, statement, share, rng.randint(300, 1500)) for share in some]
+        wide_shares = [(0.47, 0.53), (0.05, 0.95), (0.3, 0.5, 0.7), (0.49, 0.51, 0.2, 0.8)][n % 4]
+        bodies += [statement_within(rng, statement, share, rng.randint(300, 1500)) for share in wide_shares]
     return [paper(n, body) for n, body in enumerate(bodies)]
 
 
 def in_order(db: Path, crawl: Path, names: Sequence[str], passes: int = 1, **kw: Any) -> list[dict[str, Any]]:
-    """The dump after the files were taken in one after the other in this order, the database being opened so many times."""
+    """Record the files one by one in this order, in `passes` sessions. Returns the dump."""
     size = -(-len(names) // passes)
     for begin in range(0, len(names), size):
         with running.session(crawl, db, **kw) as session:
@@ -188,17 +194,17 @@ def in_order(db: Path, crawl: Path, names: Sequence[str], passes: int = 1, **kw:
     return running.dump(db)
 
 
-def recrawled(source: Story, edits: int, seed: int, number: int = 0) -> list[Made]:
-    """A page whose sentences are written anew, one at each crawl, from the second on: its revisions drift apart."""
-    rng, now, found = random.Random(seed), list(source.sentences), []
+def recrawled(source: Story, edits: int, seed: int, number: int = 0) -> list[ArticleFile]:
+    """Return `edits` + 1 crawls of a page. Each crawl replaces one more sentence, so that its revisions drift apart."""
+    rng, sentences, articles = random.Random(seed), list(source.sentences), []
     for n in range(edits + 1):
-        found.append(paper(number, prose(now), crawled_at=f"2026-03-{n // 24 + 2:02} {n % 24:02}:30:00"))
-        now[n % len(now)] = sentence(rng)
-    return found
+        articles.append(paper(number, prose(sentences), crawled_at=f"2026-03-{n // 24 + 2:02} {n % 24:02}:30:00"))
+        sentences[n % len(sentences)] = sentence(rng)
+    return articles
 
 
 def derived(db: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """What of the database the dump leaves out and matching depends on, to the last row; times left out."""
+    """Return all derived rows that matching depends on and the dump omits, without times."""
     with open_database(str(db)) as database:
         return {
             "publishers": database.rows("SELECT * FROM publishers ORDER BY 1"),
@@ -212,25 +218,27 @@ def derived(db: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 TAIL = " ".join(words(random.Random(21), 30))
-"""What one publisher prints under its articles."""
+"""Boilerplate of one publisher."""
 
 
 def check_index(session: Session, bodies: Iterable[str]) -> None:
-    """The passage index holds the keys that are stored, and no other ones: neither of those of these bodies."""
+    """Assert that the passage index holds exactly the stored fingerprints. Those of `bodies` are queried too."""
     stored: dict[int, list[int]] = {}
     for number, packed in store.passages.all_fingerprints(session.database):
         for key in winnowing.unpack(packed).tolist():
             stored.setdefault(key, []).append(number)
     index = session.matcher.open_passage_index()
     assert index.last_text == store.batches.latest(session.database).last_text_id
-    asked = {key for body in bodies for key in keys_of(body)} | stored.keys()
-    keys = np.array(sorted(asked), np.int64)
+    wanted = {key for body in bodies for key in keys_of(body)} | stored.keys()
+    keys = np.array(sorted(wanted), np.int64)
     numbers, texts = index.query(keys)
-    found = {int(key): there.tolist() for key, there in zip(keys, np.split(texts, np.cumsum(numbers)[:-1]), strict=True) if len(there)}
-    assert found == {key: numbers[: MAX_BUCKET + 1] for key, numbers in stored.items()}
+    indexed = {
+        int(key): entries.tolist() for key, entries in zip(keys, np.split(texts, np.cumsum(numbers)[:-1]), strict=True) if len(entries)
+    }
+    assert indexed == {key: numbers[: MAX_BUCKET + 1] for key, numbers in stored.items()}
 
 
 def keys_of(body: str) -> list[int]:
-    (found,) = winnowing.fingerprint_texts(next(fold_batches([body])), 1)
-    assert found is not None
-    return [int(key) for key in found]
+    (fingerprints,) = winnowing.fingerprint_texts(next(fold_batches([body])), 1)
+    assert fingerprints is not None
+    return [int(key) for key in fingerprints]

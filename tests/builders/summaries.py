@@ -1,4 +1,4 @@
-"""Random crawls, and their clusters computed from all matches at once."""
+"""Random crawls, and clusters computed from all matches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from dedup import store
 from dedup.similarity.clustering import MatchGraph
 from dedup.store import open_database
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 CONFIG = '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n'
 
 
-def anew(folder: Path) -> dict[str, Any]:
-    """The same, worked out of all articles and matches at once."""
+def recompute_clusters(folder: Path) -> dict[str, Any]:
+    """Compute the clusters from all articles and matches: representative → its members."""
     with open_database(str(folder / "dedup.db")) as database:
         graph = MatchGraph(store.matches.matched_articles(database), store.matches.list_all(database))
         return {
@@ -28,20 +28,20 @@ def anew(folder: Path) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def crawls(rng: random.Random, pages: int) -> Iterator[Made]:
-    """Crawls of pages that copy each other, near and exactly, change and come back, some cut short, some late, some of one moment."""
+def crawls(rng: random.Random, pages: int) -> Iterator[ArticleFile]:
+    """Yield crawls of pages with near and exact copies. Pages change and return, some claims are wrong, some crawls are late."""
     pool = [" ".join(words(rng, 60)) for _ in range(4)]
     while True:
         page = rng.randrange(pages)
         body = rng.choice(pool)
-        how = rng.random()
-        if how < 0.4:
+        choice = rng.random()
+        if choice < 0.4:
             body = " ".join(edited(rng, body.split(), rng.choice((0.01, 0.02, 0.05))))
-        elif how < 0.55:
+        elif choice < 0.55:
             body = " ".join(words(rng, 60))
-        elif how < 0.6:
+        elif choice < 0.6:
             body = "짧다"
-        made = Made(
+        article = ArticleFile(
             body=body,
             title=f"제목 {rng.randrange(3)}",
             oid=f"{901 + page % 5}",
@@ -50,4 +50,4 @@ def crawls(rng: random.Random, pages: int) -> Iterator[Made]:
             published_at=f"2026-03-02 {rng.randrange(24):02}:00" if rng.random() < 0.8 else "",
             crawled_at=f"2026-03-{rng.randrange(2, 6):02} 00:30:00",
         )
-        yield replace(made, claim="0" * 64) if rng.random() < 0.15 else made
+        yield replace(article, claim="0" * 64) if rng.random() < 0.15 else article

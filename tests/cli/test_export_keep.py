@@ -1,4 +1,4 @@
-"""What to keep of a corpus and what to drop: every article is in one of the lists, and every dropped one matches what is kept for it."""
+"""`dedup export keep` and `drop`: every article is in one of the lists, and every dropped one matches the article kept for it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,16 @@ from dedup.reports.export.selection import KEEP_ORDERS, KeepRule, _decide_drops
 from dedup.store import Database, open_database
 from dedup.store.export import CurrentArticleRow
 from tests.builders.command import run
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.exports import rows
 from tests.builders.scans import dump
 from tests.builders.summaries import CONFIG, crawls
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "crawl").mkdir()
-    (tmp_path / "config.toml").write_text(CONFIG)
-    return tmp_path
-
-
-def scanned(folder: Path, seed: int) -> Path:
-    made = crawls(random.Random(seed), 40)
+def scan_random_crawls(folder: Path, seed: int) -> Path:
+    articles = crawls(random.Random(seed), 40)
     for n in range(100):
-        next(made).write(folder / "crawl", f"{n}.md")
+        next(articles).write(folder / "crawl", f"{n}.md")
     assert run(folder, "scan").code == 0
     for n in range(0, 100, 9):
         (folder / "crawl" / f"{n}.md").unlink()
@@ -42,15 +35,15 @@ def scanned(folder: Path, seed: int) -> Path:
     return folder
 
 
-def there(folder: Path) -> set[str]:
-    """Pages whose current crawl a file holds."""
+def pages_with_files(folder: Path) -> set[str]:
+    """Return the pages whose current crawl is in a file."""
     now = {(p["url"], p["current_at"], p["current_state"]) for p in dump(folder / "dedup.db", "pages")}
     files = dump(folder / "dedup.db", "files")
     return {f["url"] for f in files if not f["gone"] and (f["url"], f["crawled_at"], f["state"]) in now}
 
 
-def matching(folder: Path) -> dict[frozenset[str], tuple[str, float]]:
-    """Pairs of pages that match as they stand now → (relation, similarity)."""
+def matching_pairs(folder: Path) -> dict[frozenset[str], tuple[str, float]]:
+    """Pairs of pages whose current revisions match → (relation, similarity)."""
     with open_database(str(folder / "dedup.db")) as database:
         return {
             frozenset((p["a"]["url"], p["b"]["url"])): (p["relation"], p["similarity"])
@@ -65,16 +58,16 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_every_article_is_kept_or_dropped_for_one_that_it_matches(folder: Path, seed: int) -> None:
-    scanned(folder, seed)
-    pairs, wanted = matching(folder), there(folder)
-    facts = {r["url"]: r for r in rows(folder, "articles", "--no-body")}
+def test_every_article_is_kept_or_dropped_for_a_kept_match(folder: Path, seed: int) -> None:
+    scan_random_crawls(folder, seed)
+    pairs, expected = matching_pairs(folder), pages_with_files(folder)
+    articles = {r["url"]: r for r in rows(folder, "articles", "--no-body")}
     for options in OPTIONS:
         keep, drop = rows(folder, "keep", *options), rows(folder, "drop", *options)
         kept, dropped = {r["url"] for r in keep}, {r["url"] for r in drop}
         assert len(kept) + len(dropped) == len(keep) + len(drop)
         assert not kept & dropped
-        assert kept | dropped == wanted
+        assert kept | dropped == expected
         assert dropped
         relations = {options[n + 1] for n, o in enumerate(options) if o == "--relation"} or set(CLUSTER_RELATIONS)
         for r in drop:
@@ -82,16 +75,16 @@ def test_every_article_is_kept_or_dropped_for_one_that_it_matches(folder: Path, 
             assert r["via_url"] is None
             assert pairs[frozenset((r["url"], r["kept_url"]))] == (r["relation"], r["similarity"])
             assert r["relation"] in relations
-            assert order(facts[r["kept_url"]], options) < order(facts[r["url"]], options)
+            assert order(articles[r["kept_url"]], options) < order(articles[r["url"]], options)
         for pair, (relation, _) in pairs.items():
-            assert relation not in relations or not pair <= kept, "two that are kept match"
+            assert relation not in relations or not pair <= kept, "two kept articles match"
         assert all(r["kept_url"] == r["url"] for r in keep)
-        stand = {r["kept_url"] for r in drop}
-        assert {r["url"] for r in keep if r["reason"] != "no copies"} == stand
+        kept_with_copies = {r["kept_url"] for r in drop}
+        assert {r["url"] for r in keep if r["reason"] != "no copies"} == kept_with_copies
 
 
 def order(article: dict[str, Any], options: tuple[str, ...]) -> tuple[Any, ...]:
-    """By the words of the documentation."""
+    """The order of the documentation."""
     rule = options[options.index("--keep") + 1] if "--keep" in options else "earliest"
     prefer = [options[n + 1] for n, o in enumerate(options) if o == "--prefer"]
     rank = prefer.index(article["publisher"]) if article["publisher"] in prefer else len(prefer)
@@ -103,7 +96,7 @@ def order(article: dict[str, Any], options: tuple[str, ...]) -> tuple[Any, ...]:
     return article["check"] == "mismatched", rank, *length, published, crawled, article["url"]
 
 
-# Any graph
+# Random graphs
 
 
 @st.composite
@@ -129,59 +122,59 @@ def graphs(draw: st.DrawFn) -> tuple[list[CurrentArticleRow], list[Match]]:
     st.lists(st.sampled_from("ABC"), unique=True),
     st.sets(st.sampled_from(CLUSTER_RELATIONS), min_size=1),
 )
-def test_what_is_dropped_matches_what_is_kept_and_no_two_that_are_kept_match(
+def test_dropped_articles_match_a_kept_one_and_kept_ones_do_not_match_each_other(
     graph: tuple[list[CurrentArticleRow], list[Match]], keep: str, prefer: list[str], relations: set[Any]
 ) -> None:
     articles, matches = graph
     rule = KeepRule(keep, tuple(prefer), frozenset(relations))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dedup.store.export.current_articles", lambda _, *, matched_only: articles)
-        patch.setattr("dedup.store.export.copies", lambda _, wanted: [m for m in matches if m.relation in wanted])
-        decided, urls = _decide_drops(Database.__new__(Database), rule)
+        patch.setattr("dedup.store.export.copies", lambda _, allowed: [m for m in matches if m.relation in allowed])
+        drops, urls = _decide_drops(Database.__new__(Database), rule)
     by_page = {a.page_id: a for a in articles}
     direct = {frozenset((m.a, m.b)): m.relation for m in matches if m.relation in relations}
-    for page, gone in decided.items():
-        a, b = by_page[page], by_page[gone.kept_page_id]
-        assert b.page_id not in decided
+    for page, drop in drops.items():
+        a, b = by_page[page], by_page[drop.kept_page_id]
+        assert b.page_id not in drops
         assert urls[b.page_id] == b.url
-        assert gone.link.relation in relations
+        assert drop.link.relation in relations
         assert rule.sort_key(b) < rule.sort_key(a)
-        if gone.via_text_id is not None:
+        if drop.via_text_id is not None:
             assert a.crowded or b.crowded
-            assert {b.text_id, gone.via_text_id} in [*direct]
-            assert direct[frozenset(x for x in (gone.via_text_id, a.text_id) if x)] == gone.link.relation
+            assert {b.text_id, drop.via_text_id} in [*direct]
+            assert direct[frozenset(x for x in (drop.via_text_id, a.text_id) if x)] == drop.link.relation
         elif a.text_id == b.text_id:
-            assert gone.link.relation == "exact"
+            assert drop.link.relation == "exact"
         else:
-            assert direct[frozenset(x for x in (a.text_id, b.text_id) if x)] == gone.link.relation
-    stay = [a for a in articles if a.page_id not in decided]
-    for a, b in permutations(stay, 2):
+            assert direct[frozenset(x for x in (a.text_id, b.text_id) if x)] == drop.link.relation
+    kept = [a for a in articles if a.page_id not in drops]
+    for a, b in permutations(kept, 2):
         assert {a.text_id, b.text_id} not in [*direct]
         assert a.text_id != b.text_id or "exact" not in relations
 
 
-# What the lists say
+# Content of the lists
 
 
 def chain(folder: Path) -> list[str]:
-    """Three articles of which each is near to the next, and the first is not to the last; published in this order. Their URLs."""
+    """Write three articles, each near the next one, the first not near the last, published in this order. Returns their URLs."""
     (folder / "config.toml").write_text(CONFIG + "[duplicates]\ncopy_coverage = 0.99\n")
     rng = random.Random(4)
     text = words(rng, 200)
-    made = []
+    articles = []
     for n in range(3):
-        made.append(Made(" ".join(text), aid=f"{n}", published_at=f"2026-03-02 0{n}:00", publisher=f"신문 {n}"))
-        made[-1].write(folder / "crawl")
+        articles.append(ArticleFile(" ".join(text), aid=f"{n}", published_at=f"2026-03-02 0{n}:00", publisher=f"신문 {n}"))
+        articles[-1].write(folder / "crawl")
         text[24 * n : 24 * n + 24] = words(rng, 24)
     assert run(folder, "scan").code == 0
-    return [m.address for m in made]
+    return [m.address for m in articles]
 
 
-def test_an_article_of_two_stars_is_dropped_for_the_first_kept_one(folder: Path) -> None:
+def test_an_article_with_several_matches_is_dropped_for_the_first_kept_one(folder: Path) -> None:
     body = words(random.Random(1), 100)
-    a, b, c = (Made(" ".join(body), aid=f"{n}", published_at=f"2026-03-02 0{n}:00", publisher=f"신문 {n}") for n in range(3))
-    for made in (a, b, c):
-        made.write(folder / "crawl")
+    a, b, c = (ArticleFile(" ".join(body), aid=f"{n}", published_at=f"2026-03-02 0{n}:00", publisher=f"신문 {n}") for n in range(3))
+    for article in (a, b, c):
+        article.write(folder / "crawl")
     assert run(folder, "scan").code == 0
     assert [(r["url"], r["kept_url"]) for r in rows(folder, "drop")] == [(b.address, a.address), (c.address, a.address)]
     assert [(r["url"], r["kept_url"]) for r in rows(folder, "drop", "--prefer", "신문 1")] == [
@@ -191,10 +184,10 @@ def test_an_article_of_two_stars_is_dropped_for_the_first_kept_one(folder: Path)
     assert [r["url"] for r in rows(folder, "keep", "--keep", "latest")] == [c.address]
 
 
-def test_a_copy_of_a_copy_is_kept_where_it_does_not_match_what_is_kept(folder: Path) -> None:
-    """Similarity is not passed along."""
+def test_a_copy_of_a_copy_is_kept_unless_it_matches_a_kept_article(folder: Path) -> None:
+    """Similarity is not transitive."""
     urls = chain(folder)
-    pairs = matching(folder)
+    pairs = matching_pairs(folder)
     assert frozenset(urls[:2]) in pairs
     assert frozenset(urls[1:]) in pairs
     assert frozenset((urls[0], urls[2])) not in pairs
@@ -202,8 +195,8 @@ def test_a_copy_of_a_copy_is_kept_where_it_does_not_match_what_is_kept(folder: P
     assert [(r["url"], r["kept_url"]) for r in rows(folder, "drop", "--prefer", "신문 1")] == [(urls[0], urls[1]), (urls[2], urls[1])]
 
 
-def test_a_mismatched_article_is_kept_only_where_nothing_better_is(folder: Path) -> None:
-    good, bad = Made(aid="1", published_at="2026-03-02 10:00"), Made(aid="2", published_at="2026-03-02 09:00", claim="0" * 64)
+def test_a_mismatched_article_is_kept_only_without_a_better_one(folder: Path) -> None:
+    good, bad = ArticleFile(aid="1", published_at="2026-03-02 10:00"), ArticleFile(aid="2", published_at="2026-03-02 09:00", claim="0" * 64)
     bad.write(folder / "crawl")
     assert run(folder, "scan").code == 0
     assert [r["url"] for r in rows(folder, "keep")] == [bad.address]
@@ -212,31 +205,31 @@ def test_a_mismatched_article_is_kept_only_where_nothing_better_is(folder: Path)
     assert [r["url"] for r in rows(folder, "keep", "--prefer", bad.publisher)] == [good.address]
 
 
-def test_an_article_whose_file_is_gone_is_in_neither_list_and_nothing_is_dropped_for_it(folder: Path) -> None:
-    first, second = Made(aid="1", published_at="2026-03-02 08:00"), Made(aid="2", published_at="2026-03-02 10:00")
+def test_an_article_whose_file_is_gone_is_in_neither_list(folder: Path) -> None:
+    first, second = ArticleFile(aid="1", published_at="2026-03-02 08:00"), ArticleFile(aid="2", published_at="2026-03-02 10:00")
     path = first.write(folder / "crawl")
     second.write(folder / "crawl")
     assert run(folder, "scan").code == 0
     assert [r["url"] for r in rows(folder, "drop")] == [second.address]
     path.unlink()
     assert run(folder, "scan").code == 0
-    ran = run(folder, "export", "keep")
-    assert "1 page without a file of their latest crawl" in ran.err
+    result = run(folder, "export", "keep")
+    assert "1 page without a file of their latest crawl" in result.err
     assert [r["url"] for r in rows(folder, "keep")] == [second.address]
     assert rows(folder, "drop") == []
 
 
-def test_paths_lead_to_the_files_whatever_their_names(folder: Path) -> None:
-    made = Made()
+def test_paths_identify_files_with_any_names(folder: Path) -> None:
+    article = ArticleFile()
     names = [b"plain.md", b"\xff\xfe raw.md", "한글.md".encode(), b"line\nend.md", b"back\\slash.md"]
     for name in names:
         with open(os.path.join(os.fsencode(folder), b"crawl", name), "wb") as file:
-            file.write(made.render().encode())
+            file.write(article.render().encode())
     assert run(folder, "scan").code == 0
     (row,) = rows(folder, "keep")
-    found = [bytes.fromhex(h) for h in row["paths_hex"]]
-    assert sorted(map(os.path.basename, found)) == sorted(names)
-    assert all(os.path.exists(p) for p in found)
+    paths = [bytes.fromhex(h) for h in row["paths_hex"]]
+    assert sorted(map(os.path.basename, paths)) == sorted(names)
+    assert all(os.path.exists(p) for p in paths)
     assert len(row["paths"]) == len(names)
     os.unlink(os.path.join(os.fsencode(folder), b"crawl", names[1]))
     os.unlink(os.path.join(os.fsencode(folder), b"crawl", names[3]))
@@ -246,8 +239,8 @@ def test_paths_lead_to_the_files_whatever_their_names(folder: Path) -> None:
     assert all(os.path.exists(p) for p in row["paths"])
 
 
-def test_nothing_is_deleted(folder: Path) -> None:
-    scanned(folder, 5)
+def test_export_deletes_nothing(folder: Path) -> None:
+    scan_random_crawls(folder, 5)
     before = sorted(os.listdir(folder / "crawl")), (folder / "dedup.db").read_bytes()
     rows(folder, "drop")
     assert (sorted(os.listdir(folder / "crawl")), (folder / "dedup.db").read_bytes()) == before

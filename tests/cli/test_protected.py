@@ -1,4 +1,4 @@
-"""No output replaces what must stay: databases and what belongs to them, crawl directories, the configuration, files of another kind."""
+"""Output never replaces protected files: databases and their indexes, crawl directories, the configuration, files of another kind."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dedup.files.atomic import DATABASE_SUFFIXES, SQLITE_SUFFIXES
 from dedup.files.protected import ProtectedFiles
 from dedup.reports.export import FORMATS
 from dedup.reports.period import REPORT_FORMATS
-from tests.builders.command import Ran, Sampled, run
-from tests.builders.crawl import Made
+from tests.builders.command import CommandResult, SampleCrawl, run
+from tests.builders.crawl import ArticleFile
 
 CONFIGURATION = """
 [crawl]
@@ -36,25 +36,25 @@ path = "{}"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A configuration, a crawl directory with an article, and a database that knows it."""
+    """A folder with a configuration, a crawl directory with an article, and its database."""
     (tmp_path / "crawl" / "inner").mkdir(parents=True)
-    Made().write(tmp_path / "crawl", "a.md")
-    configured(tmp_path, "ok.atom")
+    ArticleFile().write(tmp_path / "crawl", "a.md")
+    configure(tmp_path, "ok.atom")
     assert run(tmp_path, "scan").code == 0
     return tmp_path
 
 
-def configured(folder: Path, channel: str | Path) -> None:
+def configure(folder: Path, channel: str | Path) -> None:
     (folder / "config.toml").write_text(CONFIGURATION.format(channel), "utf-8")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file, but for what SQLite and the lock keep while somebody looks."""
+    """Return the content of every file except those that SQLite and the lock create for readers."""
     left_out = (*SQLITE_SUFFIXES, ".lock")
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.name.endswith(left_out)}
 
 
-# Spellings of one place
+# Spellings of one path
 
 Spelling = Callable[[Path], Path]
 
@@ -63,7 +63,7 @@ def relative(path: Path) -> Path:
     return path.parent / "crawl" / ".." / path.name if path.parent.name != "crawl" else path.parent / "inner" / ".." / path.name
 
 
-def linked(path: Path) -> Path:
+def symlinked(path: Path) -> Path:
     (path.parent.parent / "linked").symlink_to(path)
     return path.parent.parent / "linked"
 
@@ -73,45 +73,45 @@ def hard_linked(path: Path) -> Path:
     return path.parent.parent / "hard"
 
 
-def beneath_a_link(path: Path) -> Path:
+def in_symlinked_folder(path: Path) -> Path:
     (path.parent.parent / "folder").symlink_to(path.parent)
     return path.parent.parent / "folder" / path.name
 
 
-SPELLINGS: list[Spelling] = [lambda path: path, relative, linked, beneath_a_link]
+SPELLINGS: list[Spelling] = [lambda path: path, relative, symlinked, in_symlinked_folder]
 PLACES = ["dedup.db", *(f"dedup.db{end}" for end in DATABASE_SUFFIXES), "crawl/a.md", "crawl/new.atom", "crawl/inner/new", "config.toml"]
 
 
 @pytest.fixture
-def moved(tmp_path: Path) -> Path:
-    """A folder of its own within another one, for links outside of it."""
+def inner_folder(tmp_path: Path) -> Path:
+    """A nested folder, so that links can be outside of it."""
     (tmp_path / "in").mkdir()
     return tmp_path / "in"
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=["plain", "relative", "link", "folder's link"])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_place_is_refused_whichever_way_it_is_spelt(moved: Path, place: str, spelling: Spelling) -> None:
-    (moved / "crawl" / "inner").mkdir(parents=True)
-    (moved / "config.toml").touch()
-    protected = ProtectedFiles(str(moved / "dedup.db"), (str(moved / "crawl"),), str(moved / "config.toml"))
-    assert protected.find_problem(str(spelling(moved / place))) is not None
-    assert protected.find_problem(str(moved / "crawl.atom")) is None
-    assert protected.find_problem(str(moved / "dedup.dbx")) is None
+def test_a_protected_path_is_refused_in_any_spelling(inner_folder: Path, place: str, spelling: Spelling) -> None:
+    (inner_folder / "crawl" / "inner").mkdir(parents=True)
+    (inner_folder / "config.toml").touch()
+    protected = ProtectedFiles(str(inner_folder / "dedup.db"), (str(inner_folder / "crawl"),), str(inner_folder / "config.toml"))
+    assert protected.find_problem(str(spelling(inner_folder / place))) is not None
+    assert protected.find_problem(str(inner_folder / "crawl.atom")) is None
+    assert protected.find_problem(str(inner_folder / "dedup.dbx")) is None
 
 
 @pytest.mark.parametrize("place", ["dedup.db", "dedup.db.index", "config.toml"])
-def test_a_hard_link_is_the_same_file(moved: Path, place: str) -> None:
-    (moved / place).touch()
-    protected = ProtectedFiles(str(moved / "dedup.db"), (), str(moved / "config.toml"))
-    assert protected.find_problem(str(hard_linked(moved / place))) is not None
+def test_a_hard_link_to_a_protected_file_is_refused(inner_folder: Path, place: str) -> None:
+    (inner_folder / place).touch()
+    protected = ProtectedFiles(str(inner_folder / "dedup.db"), (), str(inner_folder / "config.toml"))
+    assert protected.find_problem(str(hard_linked(inner_folder / place))) is not None
 
 
 def test_the_root_of_the_file_system_may_be_a_crawl_directory(tmp_path: Path) -> None:
     assert ProtectedFiles("", ("/",)).find_problem(str(tmp_path / "a")) is not None
 
 
-def test_files_of_any_database_are_refused(tmp_path: Path) -> None:
+def test_files_of_any_sqlite_database_are_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "photos")) as other:
         other.execute("CREATE TABLE photos (id)")
     protected = ProtectedFiles(str(tmp_path / "dedup.db"))
@@ -125,27 +125,27 @@ def test_files_of_any_database_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["dedup.db", "./crawl/../dedup.db-wal", "dedup.db.search", "crawl/a.md", "crawl/new.atom", "config.toml"])
-def test_a_channel_that_would_write_there_is_an_error_of_the_configuration(folder: Path, place: str) -> None:
-    configured(folder, place)
+def test_a_channel_with_a_protected_path_is_a_configuration_error(folder: Path, place: str) -> None:
+    configure(folder, place)
     before = contents(folder)
     for command in (("config",), ("alerts", "test", "feed"), ("scan",)):
-        ran = run(folder, *command)
-        assert (ran.code, ran.out) == (2, "")
-        assert ran.err.startswith("dedup: config.toml: channels.feed.path: ")
-        assert ran.err.count("\n") == 1
+        result = run(folder, *command)
+        assert (result.code, result.out) == (2, "")
+        assert result.err.startswith("dedup: config.toml: channels.feed.path: ")
+        assert result.err.count("\n") == 1
     assert contents(folder) == before
 
 
-def test_a_channel_is_checked_against_what_the_command_line_says(folder: Path) -> None:
+def test_a_channel_is_checked_against_paths_of_the_command_line(folder: Path) -> None:
     (folder / "other").mkdir()
-    configured(folder, "other/a.atom")
+    configure(folder, "other/a.atom")
     assert run(folder, "config").code == 0
     assert run(folder, "scan", "other").code == 2
-    configured(folder, "other.db")
+    configure(folder, "other.db")
     assert run(folder, "-d", "other.db", "config").code == 2
 
 
-def test_a_link_that_is_put_there_later_leads_nowhere(folder: Path) -> None:
+def test_a_channel_does_not_follow_a_link_created_later(folder: Path) -> None:
     before = contents(folder)
     for target in ("dedup.db", "crawl/a.md", "config.toml"):
         settings = load(str(folder / "config.toml")).settings
@@ -157,19 +157,19 @@ def test_a_link_that_is_put_there_later_leads_nowhere(folder: Path) -> None:
         assert contents(folder) == before
 
 
-def test_a_crawl_directory_that_only_the_database_knows_is_none_to_write_to(folder: Path) -> None:
+def test_a_crawl_directory_known_only_to_the_database_is_protected(folder: Path) -> None:
     (folder / "config.toml").write_text(CONFIGURATION.format("crawl/new.atom").replace('["crawl"]', "[]"), "utf-8")
     before = contents(folder)
     assert run(folder, "config").code == 0
-    ran = run(folder, "alerts", "test", "feed")
-    assert (ran.code, "crawl directory" in ran.err) == (3, True)
+    result = run(folder, "alerts", "test", "feed")
+    assert (result.code, "crawl directory" in result.err) == (3, True)
     for command in (("report", "-o"), ("export", "articles", "-o"), ("backup",)):
-        ran = run(folder, *command, "crawl/new")
-        assert (ran.code, "crawl directory" in ran.err) == (2, True)
+        result = run(folder, *command, "crawl/new")
+        assert (result.code, "crawl directory" in result.err) == (2, True)
     assert contents(folder) == before
 
 
-def test_a_channel_whose_path_is_a_link_writes_what_that_leads_to(tmp_path: Path) -> None:
+def test_a_channel_writes_to_the_target_of_a_configured_link(tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     (tmp_path / "a.atom").symlink_to("served/a.atom")
     channel = ChannelConfig(kind="atom", path=str(tmp_path / "a.atom"))
@@ -181,45 +181,47 @@ def test_a_channel_whose_path_is_a_link_writes_what_that_leads_to(tmp_path: Path
 WRITERS = [("report",), ("export", "articles"), ("export", "keep")]
 
 
-def refused(ran: Ran) -> bool:
-    return (ran.code, ran.out, ran.err.count("\n"), " is not written: " in ran.err) == (2, "", 1, True)
+def is_refused(result: CommandResult) -> bool:
+    return (result.code, result.out, result.err.count("\n"), " is not written: " in result.err) == (2, "", 1, True)
 
 
 @pytest.mark.parametrize("place", ["dedup.db", "dedup.db.index", "dedup.db-wal", "crawl/a.md", "crawl/new", "config.toml"])
 @pytest.mark.parametrize("command", WRITERS, ids=" ".join)
-def test_no_output_goes_to_a_protected_place_even_by_force(folder: Path, command: tuple[str, ...], place: str) -> None:
+def test_output_to_a_protected_path_is_refused_even_with_force(folder: Path, command: tuple[str, ...], place: str) -> None:
     before = contents(folder)
     for force in ((), ("--force",)):
-        assert refused(run(folder, *command, "-o", place, *force))
+        assert is_refused(run(folder, *command, "-o", place, *force))
     assert contents(folder) == before
 
 
 @pytest.mark.parametrize(
-    "held",
+    "content",
     [b"# my notes\n", b"[section]\nkey = 1\n", b"\x89PNG\r\n\x1a\n", b'{"a": 1}\n', b"a,b,c\n1,2,3\n", b"<html>", b"PAR1xPAR1"],
 )
 @pytest.mark.parametrize("command", WRITERS, ids=" ".join)
-def test_a_file_of_another_kind_is_replaced_by_force_alone(sampled: Sampled, tmp_path: Path, command: tuple[str, ...], held: bytes) -> None:
+def test_a_file_of_another_kind_is_replaced_only_with_force(
+    sampled: SampleCrawl, tmp_path: Path, command: tuple[str, ...], content: bytes
+) -> None:
     path = tmp_path / "file"
-    path.write_bytes(held)
-    ran = sampled(*command, "-o", path)
-    assert refused(ran)
-    assert "--force" in ran.err
-    assert path.read_bytes() == held
+    path.write_bytes(content)
+    result = sampled(*command, "-o", path)
+    assert is_refused(result)
+    assert "--force" in result.err
+    assert path.read_bytes() == content
     assert sampled(*command, "-o", path, "--force").code == 0
     assert path.read_bytes() == sampled(*command).out.encode()
 
 
 @pytest.mark.parametrize("form", REPORT_FORMATS)
-def test_a_report_takes_the_place_of_an_earlier_one(sampled: Sampled, tmp_path: Path, form: str) -> None:
-    for more in ((), ("--publisher", "Hanbit"), ("--since", "2030-01-01")):
-        assert sampled("report", "-f", form, *more, "-o", tmp_path / "file").code == 0
+def test_a_report_replaces_an_earlier_report(sampled: SampleCrawl, tmp_path: Path, form: str) -> None:
+    for options in ((), ("--publisher", "Hanbit"), ("--since", "2030-01-01")):
+        assert sampled("report", "-f", form, *options, "-o", tmp_path / "file").code == 0
     assert sampled("report", "-f", "html", "-o", tmp_path / "file").code == 0
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("table", ["articles", "matches", "clusters", "changes", "keep", "drop"])
-def test_an_export_takes_the_place_of_an_earlier_one(sampled: Sampled, tmp_path: Path, form: str, table: str) -> None:
+def test_an_export_replaces_an_earlier_export(sampled: SampleCrawl, tmp_path: Path, form: str, table: str) -> None:
     for _ in range(2):
         assert sampled("export", table, "-f", form, "-o", tmp_path / "file").code == 0
     if table not in ("keep", "drop"):
@@ -227,7 +229,7 @@ def test_an_export_takes_the_place_of_an_earlier_one(sampled: Sampled, tmp_path:
             assert sampled("export", table, "-f", form, "--since", "2030-01-01", "-o", tmp_path / "file").code == 0
 
 
-def test_another_programs_database_is_replaced_by_no_force(sampled: Sampled, tmp_path: Path) -> None:
+def test_another_programs_database_is_not_replaced_even_with_force(sampled: SampleCrawl, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "photos")) as other:
         other.execute("CREATE TABLE photos (id)")
     before = (tmp_path / "photos").read_bytes()
@@ -236,17 +238,17 @@ def test_another_programs_database_is_replaced_by_no_force(sampled: Sampled, tmp
     assert (tmp_path / "photos").read_bytes() == before
 
 
-# What is laid out
+# Commands that create files
 
 
-def test_no_configuration_is_made_within_the_crawl_directory(tmp_path: Path) -> None:
+def test_init_refuses_to_write_within_the_crawl_directory(tmp_path: Path) -> None:
     (tmp_path / "crawl" / "inner").mkdir(parents=True)
     for folder, directory in ((tmp_path / "crawl", "."), (tmp_path / "crawl" / "inner", "..")):
-        assert refused(run(folder, "init", directory))
+        assert is_refused(run(folder, "init", directory))
         assert not (folder / "config.toml").exists()
 
 
-def test_no_sample_is_laid_out_within_a_crawl_directory(folder: Path) -> None:
+def test_sample_refuses_to_write_within_a_crawl_directory(folder: Path) -> None:
     before = contents(folder)
-    assert refused(run(folder, "sample", "crawl/inner"))
+    assert is_refused(run(folder, "sample", "crawl/inner"))
     assert contents(folder) == before

@@ -13,7 +13,7 @@ from dedup.maintenance import summaries
 from dedup.scan.session import Session
 from dedup.search import IndexProgress, SearchIndexer
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 
 @dataclass
@@ -45,7 +45,7 @@ Make = Callable[..., tuple[BackgroundWorker, Told]]
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    Made().write(tmp_path / "crawl")
+    ArticleFile().write(tmp_path / "crawl")
     with running.session(tmp_path / "crawl", tmp_path / "dedup.db") as opened:
         yield opened
 

@@ -16,7 +16,7 @@ from dedup.daemon.systemd import notify_systemd
 from dedup.reports import status
 from dedup.store import open_writable
 from tests.builders.command import command, run
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 
 
@@ -32,7 +32,7 @@ def _heard(sock: socket.socket) -> set[str]:
 @pytest.mark.parametrize("abstract", [False, True])
 def test_systemd_hears_ready_after_the_first_scan_then_signs_of_life_then_stopping(crawl: Path, db: Path, abstract: bool) -> None:
     for n in range(1500):
-        Made(aid=f"{n:010d}").write(crawl)
+        ArticleFile(aid=f"{n:010d}").write(crawl)
     address = f"\0dedup-test-{os.getpid()}" if abstract else str(db.with_name("notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(address)
@@ -86,7 +86,7 @@ running.scan(Path(sys.argv[1]), Path(sys.argv[2]))
 
 
 def test_what_a_killed_process_was_at_is_told_by_status_and_by_the_next_start(crawl: Path, db: Path, tmp_path: Path) -> None:
-    path = Made().write(crawl)
+    path = ArticleFile().write(crawl)
     with open_writable(str(db), "scan"):
         pass
     killed = subprocess.run([sys.executable, "-c", _KILLED_AT_WORK, str(crawl), str(db)], check=False, timeout=60)
@@ -101,7 +101,7 @@ def test_what_a_killed_process_was_at_is_told_by_status_and_by_the_next_start(cr
 
 
 def test_check_says_in_its_exit_code_whether_a_daemon_does_all_of_its_work(crawl: Path, db: Path, tmp_path: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     assert run(tmp_path, "-d", db, "status", "--check").code == 3  # no database
     assert run(tmp_path, "-d", db, "scan", str(crawl)).code == 0
     nobody = run(tmp_path, "-d", db, "status", "--check")
@@ -137,7 +137,7 @@ def test_a_report_that_is_old_or_missing_is_a_problem(crawl: Path, db: Path) -> 
 
 
 def test_what_had_not_settled_at_the_first_scan_is_told_of_it(crawl: Path, db: Path, tmp_path: Path) -> None:
-    path = Made().write(crawl)
+    path = ArticleFile().write(crawl)
     with open(path, "ab") as writing, watching(crawl, db) as daemon:
         last = run(tmp_path, "-d", db, "status", "-f", "json").json()["last_scan"]
         writing.close()
@@ -151,15 +151,15 @@ def test_what_had_not_settled_at_the_first_scan_is_told_of_it(crawl: Path, db: P
 
 def test_status_of_a_running_daemon_adds_up_and_is_followed(crawl: Path, db: Path, tmp_path: Path) -> None:
     for n in range(3):
-        Made(aid=f"{n:010d}").write(crawl)
+        ArticleFile(aid=f"{n:010d}").write(crawl)
     (crawl / "torn.md").write_text("no article")
     (crawl / "empty.md").write_text("")
     (crawl / "notes.txt").write_text("")
-    Made(aid="0000000008", published_at="gestern").write(crawl)  # an article with a fault beside it
+    ArticleFile(aid="0000000008", published_at="gestern").write(crawl)  # an article with a fault beside it
     for path in crawl.iterdir():
         os.utime(path, (1, 1))
     with watching(crawl, db, settle=0.0) as daemon:
-        Made(aid="0000000009").write(crawl, age=0)
+        ArticleFile(aid="0000000009").write(crawl, age=0)
         daemon.wait_until(lambda: daemon.recorded() == 5)
         daemon.wait_until(lambda: daemon.report().counts["new"] == 5)
         told = run(tmp_path, "-d", db, "status", "-f", "json").json()

@@ -16,7 +16,7 @@ from dedup.daemon.health_file import Degradation
 from dedup.errors import MetricsError, MissingExtraError
 from dedup.scan.counts import ScanCounts
 from tests.builders.alerts import free_port
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.health import REPORT
 
@@ -54,7 +54,7 @@ def test_every_number_of_a_report_is_served_as_it_is(tmp_path: Path) -> None:
 def test_a_daemon_serves_them_and_labels_nothing_by_what_it_crawled(crawl: Path, db: Path) -> None:
     listen = f"127.0.0.1:{free_port()}"
     with watching(crawl, db, more=f'[metrics]\nlisten = "{listen}"') as daemon:
-        Made(publisher="Nobody's Paper", url="https://secret.example/a").write(crawl, age=0)
+        ArticleFile(publisher="Nobody's Paper", url="https://secret.example/a").write(crawl, age=0)
         daemon.wait_until(lambda: scraped(listen)["dedup_files_total", "new"] == 1)
         with urlopen(f"http://{listen}/metrics", timeout=30) as answer:
             text = answer.read().decode()

@@ -16,15 +16,15 @@ from dedup.daemon.watch.change_queue import topmost_folders
 from dedup.scan.roots import CrawlDirectory
 from dedup.store import open_database
 from tests.builders import scans as running
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.daemon import equals_a_scan, watching
 from tests.builders.oracle import caught_up
 
 _RNG = random.Random(17)
 
 
-def _articles(number: int) -> list[Made]:
-    return [Made(body=" ".join(words(_RNG, 40)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
+def _articles(number: int) -> list[ArticleFile]:
+    return [ArticleFile(body=" ".join(words(_RNG, 40)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
 
 
 def test_what_was_there_and_what_appears_ends_as_a_scan_of_the_finished_directory(crawl: Path, db: Path) -> None:

@@ -20,7 +20,7 @@ from dedup import errors, store
 from dedup.cli import COMMANDS, cli
 from dedup.config import AlertRuleConfig, ChannelConfig, Settings, flatten, load
 from dedup.store import open_database
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.project import MODULES, PACKAGE, TOP, command
 
 LAYERS = (
@@ -190,7 +190,7 @@ def test_help_is_the_same_where_python_leaves_docstrings_out() -> None:
 
 def test_what_goes_wrong_is_said_the_same_where_python_leaves_docstrings_out(tmp_path: Path) -> None:
     """With an exit code, a message and, in a database that a scan made, the same rows."""
-    Made().write(tmp_path / "crawl")
+    ArticleFile().write(tmp_path / "crawl")
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     for arguments in (
         ("-d", "none.db", "status"),
@@ -281,7 +281,7 @@ def test_help_and_version_load_nothing_heavy(tmp_path: Path, option: str) -> Non
 
 
 def test_a_small_scan_signs_without_what_only_larger_work_or_datasketch_needs(crawl: Path, tmp_path: Path) -> None:
-    Made(body="본문이 한 문단으로 길게 이어진다. " * 10).write(crawl)
+    ArticleFile(body="본문이 한 문단으로 길게 이어진다. " * 10).write(crawl)
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     assert loaded(tmp_path, "scan") & HEAVY == {"numpy", "sqlite_utils"}
     with open_database(str(tmp_path / "dedup.db")) as database:

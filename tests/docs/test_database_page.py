@@ -9,7 +9,7 @@ from sqlite_utils import Database
 
 from dedup.store import schema
 from dedup.store.ownership import APPLICATION_ID
-from tests.builders.command import Sampled
+from tests.builders.command import SampleCrawl
 from tests.builders.project import TOP
 
 PAGE = (TOP / "docs" / "database.md").read_text("utf-8")
@@ -26,7 +26,7 @@ def test_every_table_and_view_has_a_row() -> None:
     assert named["Tables"] == sorted(name for name in database.table_names() if not name.startswith("_"))
 
 
-def test_the_query_finds_the_silent_changes_of_the_sample(sampled: Sampled) -> None:
+def test_the_query_finds_the_silent_changes_of_the_sample(sampled: SampleCrawl) -> None:
     (query,) = re.findall(r'sqlite3 -readonly dedup\.db "(.+)"', PAGE)
     connection = sqlite3.connect(sampled.folder / "dedup.db")
     found = [url for _, _, _, url in connection.execute(query)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders.command import Sampled, run
+from tests.builders.command import SampleCrawl, run
 from tests.builders.sample_table import (
     FILES,
     PAGES,
@@ -32,19 +32,19 @@ HISTORIES = {p.url: p for p in PAGES}
 
 
 @cache
-def rows(sampled: Sampled, table: str) -> tuple[dict[str, Any], ...]:
+def rows(sampled: SampleCrawl, table: str) -> tuple[dict[str, Any], ...]:
     found = sampled("dump", "--logical")
     assert found.code == 0
     return tuple(row for row in map(json.loads, found.out.splitlines()) if row["table"] == table)
 
 
-def test_the_table_lists_the_files_that_there_are(sampled: Sampled) -> None:
+def test_the_table_lists_the_files_that_there_are(sampled: SampleCrawl) -> None:
     crawl = sampled.folder / "crawl"
     assert sorted(str(p.relative_to(crawl)) for p in crawl.rglob("*") if p.is_file()) == sorted(e.path for e in FILES)
     assert len({e.path for e in FILES}) == len(FILES)
 
 
-def test_the_scan_counts_them(sampled: Sampled) -> None:
+def test_the_scan_counts_them(sampled: SampleCrawl) -> None:
     assert sampled.scan.code == 0, sampled.scan.err
     tally = sampled.scan.json()
     checks = Counter(e.check for e in READ)
@@ -54,7 +54,7 @@ def test_the_scan_counts_them(sampled: Sampled) -> None:
 
 
 @pytest.mark.parametrize("expected", READ, ids=lambda e: e.path)
-def test_each_article_has_its_check_and_its_page(sampled: Sampled, expected: Expected) -> None:
+def test_each_article_has_its_check_and_its_page(sampled: SampleCrawl, expected: Expected) -> None:
     readings = [r for r in rows(sampled, "readings") if r["path"] == expected.path]
     assert [(r["check_status"], r["check_cause"], r["url"]) for r in readings] == [(expected.check, expected.cause, expected.url)]
     holds = [f["url"] for f in rows(sampled, "files") if f["path"] == expected.path]
@@ -63,7 +63,7 @@ def test_each_article_has_its_check_and_its_page(sampled: Sampled, expected: Exp
 
 
 @pytest.mark.parametrize("expected", FAULTY, ids=lambda e: e.path)
-def test_each_fault_is_told(sampled: Sampled, expected: Expected) -> None:
+def test_each_fault_is_told(sampled: SampleCrawl, expected: Expected) -> None:
     assert [f["kind"] for f in rows(sampled, "faults") if f["path"] == expected.path] == [expected.fault]
     assert not [r for r in rows(sampled, "readings") if r["path"] == expected.path]
     listed = sampled("status", "--faults", "--format", "json").json()["fault_details"]
@@ -71,14 +71,14 @@ def test_each_fault_is_told(sampled: Sampled, expected: Expected) -> None:
     assert [f["kind"] for f in listed if f["path"] == whole] == [expected.fault]
 
 
-def test_there_are_no_other_pages(sampled: Sampled) -> None:
+def test_there_are_no_other_pages(sampled: SampleCrawl) -> None:
     assert [p["url"] for p in rows(sampled, "pages")] == URLS
     assert {p.url for p in PAGES} <= set(URLS)
     assert SHOWCASE in HISTORIES
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_each_page_has_its_history(sampled: Sampled, url: str) -> None:
+def test_each_page_has_its_history(sampled: SampleCrawl, url: str) -> None:
     found = sampled("history", url, "--format", "json")
     assert found.code == 0, found.err
     told = found.json()
@@ -96,7 +96,7 @@ def test_each_page_has_its_history(sampled: Sampled, url: str) -> None:
     assert [t["crawled_at"] for t in told["timeline"]] == sorted(t["crawled_at"] for t in told["timeline"])
 
 
-def test_metadata_that_changed_is_told_by_field(sampled: Sampled) -> None:
+def test_metadata_that_changed_is_told_by_field(sampled: SampleCrawl) -> None:
     told = sampled("history", "913_0000100017", "--format", "json").json()
     assert sorted(c["field"] for c in told["metadata_changes"]) == ["author", "category"]
     assert [c["before"] == "" for c in told["metadata_changes"] if c["field"] == "author"] == [True]
@@ -119,7 +119,7 @@ def told_pairs(found: list[dict[str, Any]]) -> Told:
     return told
 
 
-def test_every_relation_is_reported_and_no_other(sampled: Sampled) -> None:
+def test_every_relation_is_reported_and_no_other(sampled: SampleCrawl) -> None:
     told = told_pairs(sampled("duplicates", "--pairs", "--format", "json").json())
     assert told == expected(*RELATIONS, *RELATIONS_UNTIL_REINDEX)
     assert not told.keys() & {pair_key(u.a, u.b) for u in UNRELATED}
@@ -132,14 +132,14 @@ def test_reindex_applies_what_has_been_learned_of_boilerplate(tmp_path: Path) ->
     assert told_pairs(run(tmp_path, "duplicates", "--pairs", "--format", "json").json()) == expected(*RELATIONS)
 
 
-def test_an_earlier_revision_that_was_copied_is_told(sampled: Sampled) -> None:
+def test_an_earlier_revision_that_was_copied_is_told(sampled: SampleCrawl) -> None:
     found = sampled("duplicates", "--pairs", "--all-revisions", "--format", "json").json()
     for r in RELATIONS_OF_EARLIER_REVISIONS:
         told = [p for p in found if pair_key(p["a"]["url"], p["b"]["url"]) == pair_key(r.a, r.b)]
         assert (r.relation, r.similarity, r.coverage) in {(p["relation"], round(p["similarity"], 2), round(p["coverage"], 2)) for p in told}
 
 
-def test_clusters_are_made_of_copies_and_tell_of_every_one(sampled: Sampled) -> None:
+def test_clusters_are_made_of_copies_and_tell_of_every_one(sampled: SampleCrawl) -> None:
     found = sampled("duplicates", "--format", "json").json()
     pairs = {pair_key(c["representative"]["url"], m["url"]): m["relation"] for c in found for m in c["members"]}
     wanted = {pair_key(r.a, r.b): r.relation for r in RELATIONS if r.relation in ("exact", "near", "copy")}
@@ -150,7 +150,7 @@ def test_clusters_are_made_of_copies_and_tell_of_every_one(sampled: Sampled) -> 
         assert cluster["representative"]["published_at"] == min(published)
 
 
-def test_verify_agrees_but_for_what_only_history_can_tell(sampled: Sampled) -> None:
+def test_verify_agrees_but_for_what_only_history_can_tell(sampled: SampleCrawl) -> None:
     found = sampled("verify", "crawl", "--format", "json")
     assert found.code == 1
     told = {os.path.relpath(r["path"], "crawl"): r for r in found.json()}
@@ -162,14 +162,14 @@ def test_verify_agrees_but_for_what_only_history_can_tell(sampled: Sampled) -> N
         assert (row["fault"] or "").partition(":")[0] == (e.fault or ""), e.path
 
 
-def test_status_counts_the_same(sampled: Sampled) -> None:
+def test_status_counts_the_same(sampled: SampleCrawl) -> None:
     told = sampled("status", "--format", "json").json()
     assert told["faults"] == dict(sorted(Counter(str(e.fault) for e in FAULTY).items()))
     assert (told["files"], told["gone"], told["pages"]) == (len(FILES), 0, len(URLS))
     assert told["last_scan"]["files"] == len(FILES)
 
 
-def test_similar_finds_the_copies_of_a_press_release(sampled: Sampled) -> None:
+def test_similar_finds_the_copies_of_a_press_release(sampled: SampleCrawl) -> None:
     release = next(e for e in READ if e.url == "https://www.hanbyeol-sibo.example/press/330")
     found = sampled("similar", f"crawl/{release.path}", "--format", "json")
     assert found.code == 0

@@ -16,7 +16,7 @@ from dedup.scan import recipes
 from dedup.scan.recipes import RECIPES, SETTING_EFFECTS
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import DIGESTS, Made, words
+from tests.builders.crawl import DIGESTS, ArticleFile, words
 
 pytestmark = pytest.mark.usefixtures("plain")  # a few dozen articles are not worth compiling
 
@@ -100,7 +100,7 @@ def fill(folder: Path) -> None:
     for n in range(8):
         body = " ".join(words(rng, 60))
         publisher = "한빛일보" if n % 2 else "한빛스포츠"
-        made = Made(body=f"{body} {tail}", title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/{n}", publisher=publisher)
+        made = ArticleFile(body=f"{body} {tail}", title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/{n}", publisher=publisher)
         made.write(crawl / "one")
         part = " ".join(body.split()[:35])
         replace(made, body=f"{part} {' '.join(words(rng, 30))}", url=f"https://m.one.example/{n}?ref=a", oid="902").write(crawl / "two")

@@ -12,13 +12,13 @@ from dedup import store
 from dedup.config import ChannelConfig
 from dedup.rules import alert_id
 from dedup.store import open_database
-from tests.builders.alerts import Receiver, event, receiver, settings, written
-from tests.builders.crawl import Made
+from tests.builders.alerts import Receiver, event, open_with_outbox, receiver, settings
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, watching
 from tests.builders.hook_secret import ENV
 from tests.builders.oracle import assert_holds
 from tests.builders.processes import patched
-from tests.builders.smtp import smtp, strictly
+from tests.builders.smtp import parse_feed, smtp
 
 pytestmark = pytest.mark.system
 
@@ -54,7 +54,7 @@ def outbox_of(db: Path, channels: dict[str, ChannelConfig], number: int = ALERTS
     chosen = settings(channels)
     from dedup.text import times
 
-    with written(db, chosen, [event(n) for n in range(number)], times.now()):
+    with open_with_outbox(db, chosen, [event(n) for n in range(number)], times.now()):
         pass
     return [alert_id("all", f"change:{n}") for n in range(number)]
 
@@ -65,7 +65,7 @@ def all_sent(db: Path) -> bool:
 
 
 def test_a_daemon_killed_between_sending_and_marking_sends_again_under_the_same_ids(crawl: Path, db: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     ids = outbox_of(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 3)
     with receiver() as hook:
         with watching(crawl, db, more=told(hook), env=ENV, under=patched(_KILLED_BEFORE_MARKING), until=None) as daemon:
@@ -84,7 +84,7 @@ def test_a_daemon_killed_between_sending_and_marking_sends_again_under_the_same_
 
 
 def test_a_daemon_killed_again_and_again_loses_no_alert_at_any_receiver(crawl: Path, db: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     feed = db.with_name("alerts.atom")
     with receiver() as hook, smtp() as (inbox, mail):
         channels = {
@@ -105,7 +105,7 @@ def test_a_daemon_killed_again_and_again_loses_no_alert_at_any_receiver(crawl: P
         assert set(hook.ids()) == set(ids)
         mailed = "".join(m.get_content() for mail_ in inbox.mails if (m := mail_.get_body(("plain",))) is not None)
         assert all(alert in mailed for alert in ids)
-        assert sorted(e.id.rpartition(":")[2] for e in strictly(feed).entries) == sorted(ids)
+        assert sorted(e.id.rpartition(":")[2] for e in parse_feed(feed).entries) == sorted(ids)
     assert_holds(crawl, db)
 
 
@@ -116,7 +116,7 @@ def test_a_daemon_leaves_in_time_while_a_channel_hangs_and_its_work_goes_on_mean
         hook.hold.clear()
         with watching(crawl, db, more=told(hook), env=ENV) as daemon:
             hook.wait_for(1)
-            Made().write(crawl, age=0)
+            ArticleFile().write(crawl, age=0)
             daemon.wait_until(lambda: daemon.recorded() == 1)
             begun = time.monotonic()
             assert daemon.leave(number) == (130 if number == signal.SIGINT else 0)

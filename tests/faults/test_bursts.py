@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import equals_a_scan, watching
 from tests.builders.oracle import assert_holds, caught_up, walk
 from tests.builders.privileges import as_service
@@ -24,7 +24,7 @@ MANY = 20_000
 
 def _rendered(number: int) -> list[str]:
     """Short articles, quick to make: what counts here is their number."""
-    return [Made(body=(f"본문 {n} " * 12).strip(), aid=f"{n:010d}", title=f"기사 {n}").render() for n in range(number)]
+    return [ArticleFile(body=(f"본문 {n} " * 12).strip(), aid=f"{n:010d}", title=f"기사 {n}").render() for n in range(number)]
 
 
 def _in_place(path: str, text: str) -> None:
@@ -79,7 +79,7 @@ def test_folders_made_and_filled_at_once_are_followed(crawl: Path, db: Path) -> 
             folder.mkdir(parents=True)
             _in_place(f"{folder}/a.md", text)
         daemon.wait_until(lambda: daemon.recorded() == 500)
-        late = Made(aid="0000099999").write(crawl / "250" / "b" / "c", age=0)  # each of them is watched by now
+        late = ArticleFile(aid="0000099999").write(crawl / "250" / "b" / "c", age=0)  # each of them is watched by now
         daemon.wait_until(lambda: os.fsencode(late.relative_to(crawl)) in walk(crawl) and daemon.recorded() == 501)
         report = daemon.report()
         assert daemon.leave() == 0
@@ -101,7 +101,7 @@ def test_trees_renamed_in_within_and_out_are_followed(crawl: Path, db: Path) -> 
         (crawl / "t0").rename(crawl / "t1" / "within")
         daemon.wait_until(lambda: caught_up(crawl, db))
         (crawl / "t1" / "within" / "3" / "deep").rename(crawl / "t2" / "again")
-        _in_place(f"{crawl}/t2/again/late.md", Made(aid="0000099999").render())
+        _in_place(f"{crawl}/t2/again/late.md", ArticleFile(aid="0000099999").render())
         daemon.wait_until(lambda: caught_up(crawl, db))
         (crawl / "t2").rename(outside / "t2")
         daemon.wait_until(lambda: caught_up(crawl, db))

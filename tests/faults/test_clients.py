@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.alerts import free_port
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.web_client import get
 
@@ -31,7 +31,7 @@ def test_more_idle_clients_than_descriptors_do_not_keep_anything_from_being_reco
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(HALF)
             if n % 100 == 0:
                 opened.add(len(os.listdir(f"/proc/{daemon.process.pid}/fd")))
-        Made(title="새로 온 기사").write(crawl, age=0)
+        ArticleFile(title="새로 온 기사").write(crawl, age=0)
         daemon.wait_until(lambda: daemon.recorded() == 1)
         assert max(opened) < DESCRIPTORS // 2
         assert get(f"http://127.0.0.1:{web}/status", Authorization="Bearer hush")[0] == 200

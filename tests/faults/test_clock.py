@@ -14,7 +14,7 @@ import pytest
 from dedup.scan.scanner import Scan
 from tests.builders import scans as running
 from tests.builders.command import spawn
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, equals_a_scan, watching
 from tests.builders.oracle import assert_holds, caught_up, recorded
 
@@ -62,7 +62,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], No
 @pytest.mark.parametrize("shift", [-YEARS, -HOUR, HOUR])
 def test_a_scan_takes_files_whose_times_lie_in_the_future(crawl: Path, db: Path, clock: Callable[[int], None], shift: int) -> None:
     for n in range(3):
-        Made(aid=f"{n:010d}").write(crawl, age=0)
+        ArticleFile(aid=f"{n:010d}").write(crawl, age=0)
     clock(shift)
     told = spawn(crawl.parent, "-d", db, "scan", crawl, "-f", "json").json()
     assert (told["new"], told["unsettled"]) == (3, 0)
@@ -71,24 +71,24 @@ def test_a_scan_takes_files_whose_times_lie_in_the_future(crawl: Path, db: Path,
 
 
 def test_times_in_the_future_that_somebody_set_do_not_matter(crawl: Path, db: Path) -> None:
-    path = Made().write(crawl, age=-YEARS)
+    path = ArticleFile().write(crawl, age=-YEARS)
     assert running.scan(crawl, db, settle=0.2).new == 1
-    Made(body="다른 본문이 이어진다.", crawled_at="2026-03-03 00:30:00").write(crawl, path.name, age=-YEARS // 2)
+    ArticleFile(body="다른 본문이 이어진다.", crawled_at="2026-03-03 00:30:00").write(crawl, path.name, age=-YEARS // 2)
     assert running.scan(crawl, db, settle=0.2).changed == 1
     assert_holds(crawl, db)
     with watching(crawl, db) as daemon:
-        Made(body="이것도 이어진다.", crawled_at="2026-03-04 00:30:00").write(crawl, path.name, age=-YEARS)
+        ArticleFile(body="이것도 이어진다.", crawled_at="2026-03-04 00:30:00").write(crawl, path.name, age=-YEARS)
         daemon.wait_until(lambda: caught_up(crawl, db))
         assert daemon.leave() == 0
     assert_holds(crawl, db)
-    assert len(running.history(db, Made().address)["revisions"]) == 3
+    assert len(running.history(db, ArticleFile().address)["revisions"]) == 3
 
 
 def test_a_file_of_the_future_settles_by_standing_unchanged(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the clock that nobody sets; every change begins the time anew."""
     now = 1000.0
     monkeypatch.setattr("dedup.scan.scanner.time", SimpleNamespace(monotonic=lambda: now, time_ns=lambda: 0))
-    path = Made().write(crawl, age=0)
+    path = ArticleFile().write(crawl, age=0)
     with running.session(crawl, db, settle=10.0) as session:
         scan = Scan(session)
         scan.reconcile()
@@ -118,7 +118,7 @@ def _is_well(daemon: Daemon, db: Path) -> None:
 def test_a_daemon_goes_on_when_the_clock_jumps_while_it_runs(crawl: Path, db: Path, clock: Callable[[int], None]) -> None:
     completed = set()
 
-    def write(made: Made) -> Path:
+    def write(made: ArticleFile) -> Path:
         completed.add(made.body)
         return made.write(crawl / made.aid[-1], made.aid + ".md", age=0)
 
@@ -128,8 +128,8 @@ def test_a_daemon_goes_on_when_the_clock_jumps_while_it_runs(crawl: Path, db: Pa
             clock(shift)
             time = f"2026-03-{turn + 2:02d} 00:30:00"
             for n in range(3):
-                write(Made(aid=f"{n:010d}", body=f"본문 {n} 이 {turn} 번째로 이어진다.", crawled_at=time))
-            gone = write(Made(aid=f"{10 + turn:010d}", body=f"새 본문 {turn} 이 이어진다.", crawled_at=time))
+                write(ArticleFile(aid=f"{n:010d}", body=f"본문 {n} 이 {turn} 번째로 이어진다.", crawled_at=time))
+            gone = write(ArticleFile(aid=f"{10 + turn:010d}", body=f"새 본문 {turn} 이 이어진다.", crawled_at=time))
             daemon.wait_until(lambda: caught_up(crawl, db))
             gone.unlink()
             daemon.wait_until(lambda: caught_up(crawl, db))
@@ -139,7 +139,7 @@ def test_a_daemon_goes_on_when_the_clock_jumps_while_it_runs(crawl: Path, db: Pa
         assert daemon.leave() == 0
     assert_holds(crawl, db, completed)
     for n in range(3):
-        told = running.history(db, Made(aid=f"{n:010d}").address)
+        told = running.history(db, ArticleFile(aid=f"{n:010d}").address)
         assert [r["revision"] for r in told["timeline"]] == [1, 2, 3, 4, 5, 6, 7]
 
 
@@ -157,8 +157,8 @@ def test_the_timer_does_not_mind_the_clock(crawl: Path, db: Path, clock: Callabl
 _TORN = " Hier reißt es ab."
 
 
-def _of_one_moment() -> dict[str, list[Made]]:
-    first = Made(body="본문이 한 문단으로 길게 이어진다. 그리고 더 이어진다.")
+def _of_one_moment() -> dict[str, list[ArticleFile]]:
+    first = ArticleFile(body="본문이 한 문단으로 길게 이어진다. 그리고 더 이어진다.")
     second = replace(first, body="본문이 두 문단으로 길게 이어진다. 그리고 더 이어진다.")
     return {
         "other contents": [first, second, replace(first, title="다른 제목")],

@@ -25,7 +25,7 @@ from dedup.scan.scanner import Scan
 from dedup.scan.workers import WorkerPool
 from tests.builders import scans as running
 from tests.builders.command import spawn
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.daemon import Daemon, equals_a_scan, watching
 from tests.builders.disks import Image, fill, image, immutable, memory, read_only
 from tests.builders.oracle import assert_holds, assert_sound, caught_up
@@ -39,16 +39,16 @@ BEFORE, AFTER = 20, 180
 _FULL = "the file system mounted on {} has "
 
 
-def _articles() -> list[Made]:
+def _articles() -> list[ArticleFile]:
     """Some of the later ones are near copies of the earlier: what an index forgot would be missed."""
     rng = random.Random(5)
-    made: list[Made] = []
+    made: list[ArticleFile] = []
     for n in range(BEFORE + AFTER):
         if n % 3 == 2:
             copied = made[n // 2]
             made.append(replace(copied, oid="902", aid=f"{n:010d}", body=" ".join(edited(rng, copied.body.split(), 0.02))))
         else:
-            made.append(Made(body=" ".join(words(rng, 150)), aid=f"{n:010d}", title=f"기사 {n}"))
+            made.append(ArticleFile(body=" ".join(words(rng, 150)), aid=f"{n:010d}", title=f"기사 {n}"))
     return made
 
 
@@ -60,7 +60,7 @@ def _check(daemon: Daemon) -> str:
     return told.out
 
 
-def _bodies(articles: list[Made]) -> list[str]:
+def _bodies(articles: list[ArticleFile]) -> list[str]:
     return [a.body for a in articles]
 
 
@@ -269,7 +269,7 @@ def test_a_file_system_that_breaks_is_told_and_let_go_of_and_all_is_found_once_i
 
 
 def test_a_folder_that_is_read_only_from_the_start_is_told_in_one_line_and_can_be_read(crawl: Path, tmp_path: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     place = tmp_path / "place"
     place.mkdir()
     db = place / "dedup.db"
@@ -281,7 +281,7 @@ def test_a_folder_that_is_read_only_from_the_start_is_told_in_one_line_and_can_b
             (line,) = told.err.splitlines()
             assert line.startswith(f"dedup: The database {db} cannot be opened: ")
             assert f"the file system mounted on {place} is read-only; mount it for writing" in line
-        assert spawn(tmp_path, "-d", db, "history", Made().address).code == 0
+        assert spawn(tmp_path, "-d", db, "history", ArticleFile().address).code == 0
         assert disks.find_write_problem(str(db)) == f"the file system mounted on {place} is read-only; mount it for writing"
     assert disks.find_write_problem(str(db)) == ""
     running.scan(crawl, db)
@@ -289,10 +289,10 @@ def test_a_folder_that_is_read_only_from_the_start_is_told_in_one_line_and_can_b
 
 
 def test_a_database_that_is_moved_away_is_not_written_where_nobody_looks(crawl: Path, db: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     with watching(crawl, db) as daemon:
         db.rename(db.with_name("away.db"))
-        Made(aid="0000000002").write(crawl, age=0)
+        ArticleFile(aid="0000000002").write(crawl, age=0)
         daemon.wait_until(lambda: daemon.degraded("database"))
         assert "it no longer exists (No such file or directory)" in daemon.report().degraded[0].message
         db.with_name("away.db").rename(db)
@@ -303,7 +303,7 @@ def test_a_database_that_is_moved_away_is_not_written_where_nobody_looks(crawl: 
 
 
 def test_another_database_in_place_of_the_one_that_was_opened_ends_it(crawl: Path, db: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     running.scan(crawl, db)
     other = db.with_name("other.db")
     with sqlite3.connect(db) as source, sqlite3.connect(other) as target:
@@ -320,7 +320,7 @@ def test_another_database_in_place_of_the_one_that_was_opened_ends_it(crawl: Pat
 def test_what_fails_while_a_folder_is_compared_is_no_fault_of_the_folder(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors of the system come from working on its files too, and those are not all of them seen to."""
     for n in range(5):
-        Made(aid=f"{n:010d}").write(crawl)
+        ArticleFile(aid=f"{n:010d}").write(crawl)
 
     def no_room(*_: object) -> None:
         raise OSError(28, "No space left on device")

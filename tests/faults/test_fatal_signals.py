@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.daemon import equals_a_scan, watching
 from tests.builders.oracle import assert_holds, assert_sound, caught_up
 from tests.builders.processes import patched
@@ -30,7 +30,7 @@ insert, hashtable.HashTable.insert = hashtable.HashTable.insert, truncated
 def _write(crawl: Path, numbers: range) -> None:
     rng = random.Random(numbers.start)
     for n in numbers:
-        Made(body=" ".join(words(rng, 80)), aid=f"{n:010d}", title=f"기사 {n}").write(crawl, age=0)
+        ArticleFile(body=" ".join(words(rng, 80)), aid=f"{n:010d}", title=f"기사 {n}").write(crawl, age=0)
 
 
 def test_an_index_truncated_within_a_batch_leaves_a_traceback_and_the_next_start_makes_it_again(crawl: Path, db: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from tests.builders.command import spawn
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import NEVER, watching
 from tests.builders.inotify_limits import limited, set_limit
 from tests.builders.oracle import assert_holds, caught_up
@@ -22,7 +22,7 @@ WATCHES = 20
 def _fill(crawl: Path, first: int) -> None:
     """An article more in every folder."""
     for n in range(FOLDERS):
-        Made(aid=f"{first + n:010d}", body=(f"본문 {first + n} " * 12).strip()).write(crawl / f"{n:03d}", age=0)
+        ArticleFile(aid=f"{first + n:010d}", body=(f"본문 {first + n} " * 12).strip()).write(crawl / f"{n:03d}", age=0)
 
 
 @pytest.fixture
@@ -103,12 +103,12 @@ def test_folders_that_come_and_go_quickly_raise_no_alarm(crawl: Path, db: Path) 
                 shutil.rmtree(crawl / f"{n}")
         for n in range(0, 300, 3):
             (crawl / f"{n}" / "a").rename(crawl / f"{n}" / "c")
-        Made().write(crawl / "297" / "c" / "b", age=0)
+        ArticleFile().write(crawl / "297" / "c" / "b", age=0)
         daemon.wait_until(lambda: daemon.recorded() == 1, 240)
         scans = daemon.report().scans
         for n in range(0, 300, 6):
             shutil.rmtree(crawl / f"{n}")
-        Made(aid="0000000002").write(crawl / "late", age=0)
+        ArticleFile(aid="0000000002").write(crawl / "late", age=0)
         daemon.wait_until(lambda: daemon.recorded() == 2 and caught_up(crawl, db), 240)
         daemon.wait_until(lambda: daemon.report().backlog.files == 0)
         report = daemon.report()

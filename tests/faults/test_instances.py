@@ -23,7 +23,7 @@ from dedup.scan.scanner import Scan
 from dedup.scan.workers import WorkerPool
 from tests.builders import scans as running
 from tests.builders.command import command, run, spawn
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, watching
 from tests.builders.oracle import assert_holds, assert_sound, caught_up, recorded, walk
 from tests.builders.privileges import as_service
@@ -58,7 +58,7 @@ def _leave_in_time(daemon: Daemon, *numbers: signal.Signals) -> int:
 def test_a_second_one_says_who_is_there_and_the_first_goes_on_undisturbed(
     crawl: Path, db: Path, tmp_path: Path, second: str, through: str
 ) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     (tmp_path / "link.db").symlink_to(db)
     (tmp_path / "linked").symlink_to(tmp_path)
     other = {"its path": db, "a link to it": tmp_path / "link.db", "a link to its folder": tmp_path / "linked" / db.name}[through]
@@ -68,7 +68,7 @@ def test_a_second_one_says_who_is_there_and_the_first_goes_on_undisturbed(
         assert (came.code, came.out) == (3, "")
         assert f"is being written by 'dedup watch' (process {daemon.process.pid}, since 20" in came.err
         assert len(came.err.splitlines()) == 1
-        Made(aid="0000000002").write(crawl, age=0)
+        ArticleFile(aid="0000000002").write(crawl, age=0)
         daemon.wait_until(lambda: caught_up(crawl, db))
         report = daemon.report()
         assert (report.process, report.scans, report.restarts, report.degraded) == (daemon.process.pid, 1, 0, ())
@@ -84,7 +84,7 @@ def test_a_scan_that_runs_keeps_a_daemon_out(crawl: Path, db: Path, tmp_path: Pa
 
 
 def test_a_predecessors_report_is_never_taken_for_its_own(crawl: Path, db: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.problems() == [])
         daemon.process.kill()
@@ -102,7 +102,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A crawl directory for which processes are started. Tests only read it."""
     crawl = tmp_path_factory.mktemp("many")
     for n in range(MANY):
-        Made(body=(f"본문 {n} " * 12).strip(), aid=f"{n:010d}", title=f"기사 {n}").write(crawl / f"{n % 40:02d}", f"{n}.md", age=0)
+        ArticleFile(body=(f"본문 {n} " * 12).strip(), aid=f"{n:010d}", title=f"기사 {n}").write(crawl / f"{n % 40:02d}", f"{n}.md", age=0)
     return crawl
 
 
@@ -173,7 +173,7 @@ readings.insert = slowly
     ],
 )
 def test_a_transaction_under_way_is_finished_first(crawl: Path, db: Path, numbers: tuple[signal.Signals, ...], code: int) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     with watching(crawl, db, under=patched(_WITHIN), until="within a transaction") as daemon:
         for number in numbers:
             daemon.process.send_signal(number)
@@ -184,7 +184,7 @@ def test_a_transaction_under_way_is_finished_first(crawl: Path, db: Path, number
 
 
 def test_a_transaction_that_does_not_come_to_its_end_is_cut_short_and_made_again_by_the_next_start(crawl: Path, db: Path) -> None:
-    path = Made().write(crawl)
+    path = ArticleFile().write(crawl)
     with watching(crawl, db, under=patched(_WITHIN), until="within a transaction") as daemon:
         assert _leave_in_time(daemon, signal.SIGTERM) == -signal.SIGALRM
     assert_sound(db)
@@ -200,7 +200,7 @@ def test_it_leaves_in_time_while_another_program_holds_the_database(crawl: Path,
     with watching(crawl, db) as daemon:
         shell = sqlite3.connect(db, isolation_level=None)
         shell.execute("BEGIN IMMEDIATE")
-        Made().write(crawl, age=0)
+        ArticleFile().write(crawl, age=0)
         daemon.wait_until(lambda: doing(db).startswith("recording "), every=0.005)
         assert _leave_in_time(daemon, number) == (130 if number == signal.SIGINT else 0)
         assert b"The next start finds it again." in daemon.log
@@ -217,7 +217,7 @@ def test_it_leaves_in_time_while_it_is_degraded_and_catches_up_later(crawl: Path
     with watching(crawl, db) as daemon:
         shell = sqlite3.connect(db, isolation_level=None)
         shell.execute("BEGIN IMMEDIATE")
-        Made().write(crawl, age=0)
+        ArticleFile().write(crawl, age=0)
         daemon.wait_until(lambda: daemon.degraded("database"))
         assert daemon.recorded() == 0
         assert _leave_in_time(daemon, signal.SIGTERM) == 0
@@ -232,7 +232,7 @@ def test_a_database_that_another_program_lets_go_of_is_written_on(crawl: Path, d
     with watching(crawl, db) as daemon:
         shell = sqlite3.connect(db, isolation_level=None)
         shell.execute("BEGIN IMMEDIATE")
-        Made().write(crawl, age=0)
+        ArticleFile().write(crawl, age=0)
         daemon.wait_until(lambda: daemon.degraded("database"))
         shell.close()
         daemon.wait_until(lambda: caught_up(crawl, db))
@@ -256,7 +256,7 @@ hashtable.HashTable.commit = slowly
 
 def test_it_leaves_in_time_while_an_index_is_made_again(crawl: Path, db: Path) -> None:
     for n in range(30):
-        Made(body=f"본문 {n} 이 길게 이어진다. " * 20, aid=f"{n:010d}").write(crawl)
+        ArticleFile(body=f"본문 {n} 이 길게 이어진다. " * 20, aid=f"{n:010d}").write(crawl)
     running.scan(crawl, db)
     for left in (".index", ".passages"):
         Path(f"{db}{left}").unlink()
@@ -264,12 +264,12 @@ def test_it_leaves_in_time_while_an_index_is_made_again(crawl: Path, db: Path) -
         assert _leave_in_time(daemon, signal.SIGTERM) == 0
         assert b"ERROR" not in daemon.log
     assert_holds(crawl, db)
-    Made(body="본문 7 이 길게 이어진다. " * 20, aid="0000000099", oid="902").write(crawl)
+    ArticleFile(body="본문 7 이 길게 이어진다. " * 20, aid="0000000099", oid="902").write(crawl)
     assert running.scan(crawl, db).matches["exact"] == 1
 
 
 def test_files_that_wait_are_not_taken_one_after_the_other_when_it_is_time_to_stop(crawl: Path, db: Path) -> None:
-    paths = [Made(aid=f"{n:010d}").write(crawl) for n in range(20)]
+    paths = [ArticleFile(aid=f"{n:010d}").write(crawl) for n in range(20)]
     stop = threading.Event()
     asked = 0
 
@@ -300,7 +300,7 @@ def test_what_others_read_is_not_recorded_batch_after_batch_when_it_is_time_to_s
     monkeypatch.setattr(WorkerPool, "_extract_in_process", lambda self, batch: extract_files(batch, self._options))  # in threads of its own
     monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 4)
     for n in range(20):
-        Made(aid=f"{n:010d}").write(crawl)
+        ArticleFile(aid=f"{n:010d}").write(crawl)
     stop = threading.Event()
     with running.session(crawl, db, workers=2) as session:
         scan = Scan(session, stop, progress=lambda tally: stop.set() if tally.new else None)
@@ -323,7 +323,7 @@ def test_a_monitor_that_connects_and_says_nothing_does_not_keep_it(crawl: Path, 
 
 
 def test_closing_its_terminal_is_asking_it_to_leave(crawl: Path, db: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     ours, theirs = pty.openpty()
 
     def with_a_terminal() -> None:
@@ -348,7 +348,7 @@ def test_closing_its_terminal_is_asking_it_to_leave(crawl: Path, db: Path) -> No
 def test_under_nohup_it_stays(crawl: Path, db: Path) -> None:
     with watching(crawl, db, under=("nohup",)) as daemon:
         daemon.process.send_signal(signal.SIGHUP)
-        Made().write(crawl, age=0)
+        ArticleFile().write(crawl, age=0)
         daemon.wait_until(lambda: caught_up(crawl, db))
         assert daemon.leave() == 0
     assert_holds(crawl, db)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.privileges import Privileges, with_privileges
 
@@ -25,9 +25,9 @@ def _recorded(db: Path) -> set[str]:
 @pytest.mark.parametrize("claim", [None, ""], ids=["claimed", "unclaimed"])
 def test_a_file_that_its_writer_holds_open_is_not_recorded_half(privileges: Privileges, claim: str | None, crawl: Path, db: Path) -> None:
     """The files are there before the daemon starts: no event says anything about their writers."""
-    half = Made(aid="1", claim=claim, body=("The council met on Monday. " * 20).strip())
+    half = ArticleFile(aid="1", claim=claim, body=("The council met on Monday. " * 20).strip())
     raw = half.render().encode()
-    whole = Made(aid="2", claim=claim, body=("The mayor was away on Tuesday. " * 20).strip())
+    whole = ArticleFile(aid="2", claim=claim, body=("The mayor was away on Tuesday. " * 20).strip())
     more = f"unprobed_settle_seconds = {_PATIENCE}"
     with (crawl / "half.md").open("wb", buffering=0) as file:
         file.write(raw[: len(raw) // 2])

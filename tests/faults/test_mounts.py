@@ -12,7 +12,7 @@ from dedup.scan.counts import ScanCounts
 from dedup.scan.roots import retire_mount
 from dedup.scan.session import open_session
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.mounts import in_own_mounts, mount, unmount
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 
 def _fill(folder: Path, first: int, number: int = 3) -> None:
     for n in range(first, first + number):
-        Made(aid=f"{n:010d}", title=f"기사 {n}", body=f"본문 {n} 이 있다. " * 20).write(folder, f"{n}.md")
+        ArticleFile(aid=f"{n:010d}", title=f"기사 {n}", body=f"본문 {n} 이 있다. " * 20).write(folder, f"{n}.md")
 
 
 def _outcome(tally: ScanCounts) -> tuple[int, int, list[str]]:

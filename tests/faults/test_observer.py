@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, watching
 from tests.builders.inotify_limits import limited, set_limit
 from tests.builders.oracle import assert_holds, caught_up
@@ -118,8 +118,8 @@ def _beside(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     os.mkfifo("fifo")
 
 
-def _article(number: int) -> Made:
-    return Made(aid=f"{number:010d}", title=f"기사 {number}", body=(f"본문 {number} " * 30).strip())
+def _article(number: int) -> ArticleFile:
+    return ArticleFile(aid=f"{number:010d}", title=f"기사 {number}", body=(f"본문 {number} " * 30).strip())
 
 
 def _break(crawl: Path, number: int, what: str) -> None:

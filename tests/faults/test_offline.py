@@ -12,7 +12,7 @@ import pytest
 
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.oracle import assert_holds, caught_up, recorded, walk
 from tests.builders.privileges import as_service
@@ -65,16 +65,16 @@ def _stop(crawl: Path, db: Path, stop: str) -> None:
 @pytest.mark.parametrize("stop", ["left", "killed"])
 def test_created_overwritten_moved_touched_and_deleted_while_it_was_down(crawl: Path, db: Path, stop: str, start: str) -> None:
     stays, again, back, goes, moves, touched, replaced, healed, torn = (
-        Made(aid=f"{n:010d}", title=f"기사 {n}", body=f"본문 {n} 이 한 문단으로 길게 이어진다.") for n in range(9)
+        ArticleFile(aid=f"{n:010d}", title=f"기사 {n}", body=f"본문 {n} 이 한 문단으로 길게 이어진다.") for n in range(9)
     )
     paths = {m.aid: m.write(crawl / f"{n % 3}") for n, m in enumerate((stays, again, back, goes, moves, touched, replaced, torn))}
     bad = crawl / "healed.md"
     bad.write_text("no article")
     _stop(crawl, db, stop)
 
-    new = Made(aid="0000000100", body="아무도 보지 않을 때 왔다.")
+    new = ArticleFile(aid="0000000100", body="아무도 보지 않을 때 왔다.")
     new.write(crawl / "deep" / "er", age=0)
-    old = Made(aid="0000000101", body="오래된 시각으로 왔다.")
+    old = ArticleFile(aid="0000000101", body="오래된 시각으로 왔다.")
     old.write(crawl, age=10 * 365 * 86_400)
     crawled_again = replace(again, body="본문 1 이 두 문단으로 짧게 이어진다.", crawled_at=_LATER)
     _like(paths[again.aid], crawled_again.render())
@@ -109,12 +109,12 @@ def test_created_overwritten_moved_touched_and_deleted_while_it_was_down(crawl: 
 
 def test_a_tree_moved_away_and_another_put_in_its_place_while_it_was_down(crawl: Path, db: Path) -> None:
     for n in range(30):
-        Made(aid=f"{n:010d}", body=f"본문 {n} 이 이어진다.").write(crawl / f"{n % 3}" / "deep")
+        ArticleFile(aid=f"{n:010d}", body=f"본문 {n} 이 이어진다.").write(crawl / f"{n % 3}" / "deep")
     _stop(crawl, db, "left")
     (crawl / "0").rename(crawl / "2" / "zero")
     (crawl / "1").rename(crawl.with_name("away"))
     for n in range(30, 40):
-        Made(aid=f"{n:010d}", body=f"본문 {n} 이 이어진다.").write(crawl / "1" / "deep")
+        ArticleFile(aid=f"{n:010d}", body=f"본문 {n} 이 이어진다.").write(crawl / "1" / "deep")
     _start_again(crawl, db, "watch")
     assert_holds(crawl, db)
     assert len(recorded(db)) == 30
@@ -135,9 +135,9 @@ _CHANGES: list[Callable[[Path, str], object]] = [
 def test_a_start_that_is_killed_before_it_has_scanned_leaves_everything_to_the_next(
     crawl: Path, db: Path, change: Callable[[Path, str], object]
 ) -> None:
-    path = Made().write(crawl)
+    path = ArticleFile().write(crawl)
     running.scan(crawl, db)
-    change(path, Made(body="다른 본문이 한 문단으로 이어진다.", crawled_at=_LATER).render())
+    change(path, ArticleFile(body="다른 본문이 한 문단으로 이어진다.", crawled_at=_LATER).render())
     with watching(crawl, db, until=None) as daemon:
         daemon.process.kill()
         daemon.wait()

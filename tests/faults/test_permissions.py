@@ -15,7 +15,7 @@ import pytest
 from tests.builders import daemon as daemons
 from tests.builders import scans as running
 from tests.builders.command import spawn
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, equals_a_scan, watching
 from tests.builders.oracle import assert_holds, caught_up, recorded, walk
 from tests.builders.privileges import as_service
@@ -26,9 +26,9 @@ MODES = (0o000, 0o444, 0o111)
 FOLDERS = ("locked", "locked/inner", "locked/inner/deep", "open", "")
 
 
-def _article(number: int, edition: int = 0) -> Made:
+def _article(number: int, edition: int = 0) -> ArticleFile:
     body = f"{f'본문 {number} ' * 30}{edition}판"
-    return Made(aid=f"{number:010d}", title=f"기사 {number}", body=body, crawled_at=f"2026-03-02 00:{edition:02}:00")
+    return ArticleFile(aid=f"{number:010d}", title=f"기사 {number}", body=body, crawled_at=f"2026-03-02 00:{edition:02}:00")
 
 
 def _write(folder: Path, number: int, edition: int = 0) -> Path:

@@ -16,7 +16,7 @@ import pytest
 
 from dedup.text import times
 from tests.builders.alerts import Receiver, receiver
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.daemon import watching
 from tests.builders.hook_secret import ENV
 from tests.builders.oracle import assert_holds, caught_up
@@ -133,7 +133,8 @@ def _rounds(folder: Path, seed: int) -> list[Path]:
     """Pages that are edited in every way from round to round; in the last one, a line comes under each of them."""
     rng = random.Random(seed)
     pages = [
-        Made(aid=f"{n:010d}", title=f"기사 {n}", body=" ".join(words(rng, 60)) + f". 참석자는 {n + 10}명이었다.") for n in range(PAGES)
+        ArticleFile(aid=f"{n:010d}", title=f"기사 {n}", body=" ".join(words(rng, 60)) + f". 참석자는 {n + 10}명이었다.")
+        for n in range(PAGES)
     ]
     made = []
     for number in range(ROUNDS):

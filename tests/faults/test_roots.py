@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, equals_a_scan, watching
 from tests.builders.mounts import in_own_mounts, mount, unmount
 from tests.builders.oracle import assert_holds, assert_sound, caught_up, recorded, walk
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.system
 FEW = 40
 
 
-def _article(number: int, **kw: Any) -> Made:
-    return Made(body=(f"본문 {number} " * 30).strip(), aid=f"{number:010d}", title=f"기사 {number}", **kw)
+def _article(number: int, **kw: Any) -> ArticleFile:
+    return ArticleFile(body=(f"본문 {number} " * 30).strip(), aid=f"{number:010d}", title=f"기사 {number}", **kw)
 
 
 def _fill(folder: Path, number: int = FEW, first: int = 0) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.builders import scans as running
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.daemon import Daemon, watching
 from tests.builders.oracle import assert_holds, caught_up
 from tests.builders.privileges import Privileges, as_both
@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.system, as_both]
 _RNG = random.Random(51)
 
 
-def _articles(number: int) -> list[Made]:
-    return [Made(body=" ".join(words(_RNG, 40)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
+def _articles(number: int) -> list[ArticleFile]:
+    return [ArticleFile(body=" ".join(words(_RNG, 40)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
 
 
 _WRITER = """
@@ -88,7 +88,7 @@ def _writing(how: str, path: Path, pieces: Sequence[bytes]) -> Iterator[_Writer]
             process.kill()
 
 
-def _cut(article: Made, pieces: int) -> list[bytes]:
+def _cut(article: ArticleFile, pieces: int) -> list[bytes]:
     """The file's bytes in so many pieces, the first of which ends in the middle of the body."""
     raw = article.render().encode()
     first = raw.index(article.body.encode()) + len(article.body.encode()) // (pieces + 1)
@@ -105,7 +105,7 @@ def _checks(db: Path, name: str) -> list[tuple[str, str, str | None]]:
     return [(r["status"], r["check_status"], r["check_cause"]) for r in _of(db, "readings", name)]
 
 
-def _something_else(daemon: Daemon, crawl: Path, article: Made) -> None:
+def _something_else(daemon: Daemon, crawl: Path, article: ArticleFile) -> None:
     """Another file is written later and recorded: what was due before it has had its turn."""
     before = daemon.recorded()
     article.write(crawl, age=0)
@@ -210,7 +210,7 @@ def test_of_a_file_closed_half_written_and_completed_later_only_the_last_version
 def test_without_a_claim_a_half_shows_as_superseded_unless_it_ends_within_a_character(
     crawl: Path, db: Path, again: Any, torn: bool
 ) -> None:
-    article = replace(Made(body="가나다라마바" * 60), claim="")
+    article = replace(ArticleFile(body="가나다라마바" * 60), claim="")
     raw = article.render().encode()
     path = crawl / "a.md"
     with watching(crawl, db, settle=0.1) as daemon:
@@ -258,7 +258,7 @@ def test_a_verified_crawl_that_is_written_over_stays_and_the_other_text_is_told_
 def test_what_a_killed_writer_left_is_told_for_what_it_is_and_completed_by_the_next_crawl(
     crawl: Path, db: Path, cut: Any, left: str, crawled_at: str
 ) -> None:
-    article, other = Made(body="가나다라마바" * 60), replace(_articles(1)[0], oid="902")
+    article, other = ArticleFile(body="가나다라마바" * 60), replace(_articles(1)[0], oid="902")
     raw = article.render().encode()
     half = raw[: cut(raw, article.body.encode())]
     whole = replace(article, crawled_at=crawled_at)

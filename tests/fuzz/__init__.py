@@ -1,6 +1,6 @@
-"""What must hold for any input, and a coverage-guided run of it: `python -m tests.fuzz TARGET --seconds N`.
+"""Properties that hold for any input, and a coverage-guided fuzzer for them: `python -m tests.fuzz TARGET --seconds N`.
 
-`laws` states what must hold, as functions of bytes that raise where it does not. The suite tries them on what Hypothesis makes
-(`tests/pipeline/test_hostile.py`); `python -m tests.fuzz` lets atheris (`pip install -e '.[fuzz]'`) look for inputs that reach further.
-An input that once broke a law lies in `found/`, a folder for every target, and the suite tries it for ever.
+`laws` has one function of bytes per property; it raises if the property does not hold. `tests/pipeline/test_hostile.py` runs the laws on
+inputs of Hypothesis. `python -m tests.fuzz` runs them with atheris (`pip install -e '.[fuzz]'`), which searches for inputs that cover more
+code. `found/` keeps every input that once broke a law, in a folder per target. The test suite runs them too.
 """

@@ -1,8 +1,8 @@
 """`python -m tests.fuzz TARGET --seconds N`: a coverage-guided run with atheris.
 
-What is worth keeping of earlier runs is taken up from `--corpus` (a folder for every target in it) and added to. A line tells
-how it goes; an input that breaks a law, or takes longer than `--slow` seconds, ends the run with 77 and stands in
-`crash-…` or `timeout-…` of the folder `--corpus`. Without atheris the laws run on the seeds and on what was found before.
+The run starts from the inputs in `--corpus`, which has a folder per target, and adds new ones. Progress is printed. An input that breaks
+a law or takes longer than `--slow` seconds ends the run with exit code 77; it is saved in the folder `--corpus` as `TARGET-crash-…` or
+`TARGET-timeout-…`. Without atheris the laws run on the seeds and on the inputs of `found/`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ INSTRUMENTED = ("dedup", "w3lib", "html", "fnmatch", "difflib")
 
 
 def _guided(law: Law, atheris: Any) -> Law:
-    """The law, and the same time read by Python's own form of `datetime`, whose branches can be seen: the one in C gives no
-    guidance."""
+    """Run the law, and parse the same input with the Python version of `datetime`.
+
+    The C version gives the fuzzer no coverage.
+    """
     compiled = {name: sys.modules.pop(name) for name in ("datetime", "_datetime")}
     sys.modules["_datetime"] = None  # type: ignore[assignment]
     with atheris.instrument_imports(include=["datetime", "_pydatetime"]):
         plain = import_module("datetime")
     sys.modules |= compiled
 
-    def both(raw: bytes) -> None:
+    def run_both(raw: bytes) -> None:
         law(raw)
         with contextlib.suppress(Exception):
             plain.datetime.fromisoformat(raw.decode("utf-8", "replace"))
 
-    return both
+    return run_both
 
 
 def main() -> None:
@@ -42,38 +44,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target")
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--longest", type=int, default=4096, help="bytes of an input")
-    parser.add_argument("--slow", type=int, default=5, help="seconds that an input may take")
+    parser.add_argument("--longest", type=int, default=4096, help="maximum size of an input in bytes")
+    parser.add_argument("--slow", type=int, default=5, help="maximum time for an input in seconds")
     parser.add_argument("--corpus", default=".fuzz", metavar="DIR")
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     atheris: Any = import_module("atheris") if find_spec("atheris") else None
     if atheris is None:
         laws = import_module("tests.fuzz.laws")
-        for raw in (*import_module("tests.fuzz.seeds").SEEDS[chosen.target], *(raw for _, raw in laws.found(chosen.target))):
-            laws.TARGETS[chosen.target](raw)
-        sys.exit("atheris is not there (pip install -e '.[fuzz]'): tried what is known, nothing new")
+        for raw in (*import_module("tests.fuzz.seeds").SEEDS[options.target], *(raw for _, raw in laws.found(options.target))):
+            laws.TARGETS[options.target](raw)
+        sys.exit("atheris is not installed (pip install -e '.[fuzz]'): ran the known inputs only")
     for name in ("html", "fnmatch", "difflib"):
         sys.modules.pop(name, None)
     with atheris.instrument_imports(include=list(INSTRUMENTED)):
         laws = import_module("tests.fuzz.laws")
-        import_module("dedup.similarity.jit")._JitState.unavailable = True  # machine code gives no guidance, and is slow to make
+        import_module("dedup.similarity.jit")._JitState.unavailable = True  # compiled code gives no coverage and takes long to compile
     seeds = import_module("tests.fuzz.seeds")
-    folder = os.path.join(chosen.corpus, chosen.target)
+    folder = os.path.join(options.corpus, options.target)
     os.makedirs(folder, exist_ok=True)
-    for number, raw in enumerate((*seeds.SEEDS[chosen.target], *(raw for _, raw in laws.found(chosen.target)))):
+    for number, raw in enumerate((*seeds.SEEDS[options.target], *(raw for _, raw in laws.found(options.target)))):
         with open(os.path.join(folder, f"seed-{number}"), "wb") as file:
             file.write(raw)
-        laws.TARGETS[chosen.target](raw)  # tables are made now, not within the first input's time
-    dictionary = os.path.join(chosen.corpus, "words.dict")
+        laws.TARGETS[options.target](raw)  # build tables now, outside of the time of the first input
+    dictionary = os.path.join(options.corpus, "words.dict")
     with open(dictionary, "w", encoding="ascii") as file:
         for word in seeds.DICTIONARY:
             file.write('"' + "".join(f"\\x{byte:02x}" for byte in word.encode()) + '"\n')
     arguments = {
-        "max_total_time": chosen.seconds, "max_len": chosen.longest, "timeout": chosen.slow, "report_slow_units": 1, "dict": dictionary,
-        "print_final_stats": 1, "rss_limit_mb": 4096, "artifact_prefix": chosen.corpus + os.sep + chosen.target + "-",
+        "max_total_time": options.seconds, "max_len": options.longest, "timeout": options.slow, "report_slow_units": 1, "dict": dictionary,
+        "print_final_stats": 1, "rss_limit_mb": 4096, "artifact_prefix": options.corpus + os.sep + options.target + "-",
     }  # fmt: skip
-    law = laws.TARGETS[chosen.target]
-    if chosen.target == "times":
+    law = laws.TARGETS[options.target]
+    if options.target == "times":
         law = _guided(law, atheris)
     atheris.Setup([sys.argv[0], *(f"-{name}={value}" for name, value in arguments.items()), folder], law)
     atheris.Fuzz()

@@ -1,5 +1,7 @@
-"""The laws, one function for every part of the program that meets what others wrote. Each takes bytes and raises where the
-program does not keep its word: an exception that is no fault, or a result that is not what it says."""
+"""Laws: one function for each part of the program that reads untrusted input.
+
+Each takes bytes. It raises if the program raises an unexpected exception or returns a wrong result.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,13 @@ STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 
 
-def steering(shown: str) -> list[str]:
-    """Characters that a terminal could obey, or that reorder a line. Zero-width joiners are part of scripts."""
-    return [c for c in shown if unicodedata.category(c) in STEERING and c not in "\u200c\u200d"]
+def steering(text: str) -> list[str]:
+    """Return characters that control a terminal or reorder a line. Zero-width joiners are allowed: some scripts need them."""
+    return [c for c in text if unicodedata.category(c) in STEERING and c not in "\u200c\u200d"]
 
 
 def reader(raw: bytes) -> None:
-    """A file is an article that can be recorded, or one fault; and the same each time."""
+    """Any file is an article that can be recorded, or one fault. Reading is deterministic."""
     reading = formats.read_article(b"a.md", raw, OPTIONS)
     assert formats.read_article(b"a.md", raw, OPTIONS) == reading
     assert all(f.kind in FAULT_MESSAGES and f.message for f in reading.faults)
@@ -62,7 +64,7 @@ def _recordable(article: Article) -> None:
     m = article.metadata
     values = [article.title, article.body, article.url, m.publisher, m.author, m.category, m.published_printed, m.id or "", m.oid, m.aid]
     for value in (*values, *(part for pair in m.extra for part in pair)):
-        value.encode()  # SQLite takes no lone surrogates
+        value.encode()  # SQLite rejects lone surrogates
     assert article.body == article.body.strip(WHITESPACE)
     assert len(state_digest(article.title, article.body)) == 32
     for time in (article.crawled_at, m.published_at):
@@ -80,7 +82,7 @@ def _checked(article: Article) -> None:
 
 
 def addresses(raw: bytes) -> None:
-    """A canonical URL is its own, is ASCII, names a host without credentials; credentials decide nothing and are not shown."""
+    """A canonical URL is its own canonical URL, is ASCII, and has a host and no credentials. Credentials do not affect it."""
     url = _any_text(raw)
     once = SHIPPED.canonicalise(url)
     if once is not None:
@@ -105,12 +107,12 @@ def addresses(raw: bytes) -> None:
 
 
 def _host(url: str) -> str:
-    """What stands between two slashes, and what ends a host; empty where there are none."""
+    """Return the host part of a URL, or an empty string."""
     return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
 
 
 def _any_text(raw: bytes) -> str:
-    """Any text there is, lone surrogates (names of files, arguments of commands) among it."""
+    """Decode bytes to any text, including lone surrogates as in file names and arguments."""
     try:
         return raw.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -118,19 +120,19 @@ def _any_text(raw: bytes) -> str:
 
 
 def clock(raw: bytes) -> None:
-    """What is read as a time is a moment in UTC that is read back as itself."""
+    """A parsed time is in UTC, and parsing it again gives the same time."""
     printed = raw.decode("utf-8", "replace")
     for zone in (UTC, SEOUL):
-        found = times.to_utc(printed, zone)
-        if found is not None:
-            assert datetime.fromisoformat(found).utcoffset() == timedelta(0)
-            assert times.to_utc(found, SEOUL) == found
-            assert times.seconds_between(found, found) == 0
+        utc = times.to_utc(printed, zone)
+        if utc is not None:
+            assert datetime.fromisoformat(utc).utcoffset() == timedelta(0)
+            assert times.to_utc(utc, SEOUL) == utc
+            assert times.seconds_between(utc, utc) == 0
     assert datetime.fromisoformat(times.from_ns(int.from_bytes(raw[:16], "little", signed=True))).utcoffset() == timedelta(0)
 
 
 def difference(raw: bytes) -> None:
-    """What is told of two texts leads from one to the other; and what they share stands in both."""
+    """A diff transforms one text into the other, and shared passages are in both."""
     a, _, b = raw.decode("utf-8", "replace").partition("\n\n")
     one, other = diff.clean(a), diff.clean(b)
     operations = diff.compare(one, other)
@@ -140,10 +142,10 @@ def difference(raw: bytes) -> None:
     assert not steering("".join(render.to_unified(operations)).translate(dict.fromkeys(map(ord, set(one + other)))))
     assert not re.search(r"<(?!/?(?:del|ins)\b|br>)", render.to_html(operations))
     if (a, b) != (b, a):
-        judged = classify_change(PageState(a[:80], a), PageState(b[:80], b), PageHistory(), RULES)
-        assert judged.parts
-        assert 0 <= judged.similarity <= 1
-        assert (judged.kind == "cosmetic") == (judged.severity == "trivial")
+        change = classify_change(PageState(a[:80], a), PageState(b[:80], b), PageHistory(), RULES)
+        assert change.parts
+        assert 0 <= change.similarity <= 1
+        assert (change.kind == "cosmetic") == (change.severity == "trivial")
     assert 0 <= overlap.body_similarity(a, b) <= 1
     shared = overlap.measure_passages(overlap.prepare_text(a), overlap.prepare_text(b))
     assert 0 <= shared.unquoted_characters <= shared.characters <= shared.shorter_length
@@ -154,26 +156,26 @@ def difference(raw: bytes) -> None:
 
 
 def words(raw: bytes) -> None:
-    """Text is composed as Unicode says, in whatever form it is asked for; and what is shown of it steers nothing."""
-    told = _any_text(raw)
-    assert normalise.to_nfc(told) == unicodedata.normalize("NFC", told)
-    normalised = normalise.normalise(told)
-    kept = normalise.alphanumeric_flags()
-    assert "".join(c for c in normalise.fold(told) if kept[ord(c)]) == normalised
-    assert overlap.normalised_points(told).astype("<u4").tobytes() == normalised.encode("utf-32-le", "surrogatepass")
-    assert all(0 < begin <= end for begin, end in overlap.find_quotations(told))
-    assert all(end < begin for (_, end), (begin, _) in pairwise(overlap.find_quotations(told)))
-    shown = sanitise.to_printable(told)
-    assert not steering(shown)
-    assert sanitise.to_printable(shown) == shown
-    assert "\n" not in shown
+    """Normalisation follows Unicode in every form, and output has no control characters."""
+    text = _any_text(raw)
+    assert normalise.to_nfc(text) == unicodedata.normalize("NFC", text)
+    normalised = normalise.normalise(text)
+    flags = normalise.alphanumeric_flags()
+    assert "".join(c for c in normalise.fold(text) if flags[ord(c)]) == normalised
+    assert overlap.normalised_points(text).astype("<u4").tobytes() == normalised.encode("utf-32-le", "surrogatepass")
+    assert all(0 < begin <= end for begin, end in overlap.find_quotations(text))
+    assert all(end < begin for (_, end), (begin, _) in pairwise(overlap.find_quotations(text)))
+    printable = sanitise.to_printable(text)
+    assert not steering(printable)
+    assert sanitise.to_printable(printable) == printable
+    assert "\n" not in printable
     path = sanitise.to_printable_path(raw)
     assert sanitise.to_printable(path) == path
-    assert not steering(sanitise.to_printable_block(told).replace("\n", ""))
-    cell = format_csv_cell(told)
+    assert not steering(sanitise.to_printable_block(text).replace("\n", ""))
+    cell = format_csv_cell(text)
     assert not steering(cell)
     assert not cell.lstrip().startswith(FORMULA)
-    assert not steering(format_json([told]))
+    assert not steering(format_json([text]))
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -187,7 +189,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def found(name: str) -> list[tuple[str, bytes]]:
-    """(name, content) of the inputs that once broke a law."""
+    """Return (name, content) of the inputs that once broke a law."""
     folder = os.path.join(os.path.dirname(__file__), "found", name)
     if not os.path.isdir(folder):
         return []

@@ -1,24 +1,24 @@
-"""What a run begins with: articles as the crawler writes them, addresses, times and texts; and words worth putting together."""
+"""Initial inputs of the fuzzer: article files, URLs, times and texts, and a dictionary of tokens."""
 
 from __future__ import annotations
 
 import codecs
 import random
 
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 
 _BODY = "첫 단락이다. “인용”도 있다.\n\n---\n\n두 번째 단락 & <b>셋</b> 12,345.6원"
-_MADE = (
-    Made(),
-    Made(body=_BODY, title="제목 & '따옴표'", author="김가나\n\t기자", extra=(("section_id", "101"),)),
-    Made(body=_BODY, comments="## 댓글 (2)\n\n**나다** 좋다\n\n**마바** 글쎄", claim="sha256:" + "0" * 64),
-    Made(body="short", claim="", published_at="2026-03-02T09:00:00+09:00", url="https://me:pw@hanbit.example:443/a?b=1&a=2#x"),
-    Made(body=_BODY, claim="not a digest", published_at="어제", title="x\n---\n\n# y"),
+_ARTICLES = (
+    ArticleFile(),
+    ArticleFile(body=_BODY, title="제목 & '따옴표'", author="김가나\n\t기자", extra=(("section_id", "101"),)),
+    ArticleFile(body=_BODY, comments="## 댓글 (2)\n\n**나다** 좋다\n\n**마바** 글쎄", claim="sha256:" + "0" * 64),
+    ArticleFile(body="short", claim="", published_at="2026-03-02T09:00:00+09:00", url="https://me:pw@hanbit.example:443/a?b=1&a=2#x"),
+    ArticleFile(body=_BODY, claim="not a digest", published_at="어제", title="x\n---\n\n# y"),
 )
-ARTICLES = [made.render().encode() for made in _MADE]
-ARTICLES += [made.render().encode(encoding) for made in _MADE[:2] for encoding in ("utf-16-le", "utf-16-be")]
+ARTICLES = [article.render().encode() for article in _ARTICLES]
+ARTICLES += [article.render().encode(encoding) for article in _ARTICLES[:2] for encoding in ("utf-16-le", "utf-16-be")]
 ARTICLES += [codecs.BOM_UTF16_LE + ARTICLES[0].decode().encode("utf-16-le"), codecs.BOM_UTF8 + ARTICLES[1]]
-ARTICLES += [_MADE[0].render().encode("cp949"), ARTICLES[1].replace(b"\n", b"\r\n"), ARTICLES[1].replace(b"\n", b"\r")]
+ARTICLES += [_ARTICLES[0].render().encode("cp949"), ARTICLES[1].replace(b"\n", b"\r\n"), ARTICLES[1].replace(b"\n", b"\r")]
 ARTICLES += [article[: len(article) * part // 7] for article in ARTICLES[:3] for part in (1, 4, 5, 6)]
 
 ADDRESSES = [
@@ -131,4 +131,4 @@ DICTIONARY = [
     "9999",
     "0001",
 ]
-"""Words of the formats, for putting together."""
+"""Tokens of the formats."""

@@ -23,15 +23,15 @@ from dedup.store import open_database
 from dedup.text.normalise import normalise
 from tests.builders import relations
 from tests.builders import scans as running
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile
 from tests.builders.printed import TAIL, printed
 from tests.builders.stories import derived, in_order, pairs, paper, prose, sentence, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
 
-def take(tmp_path: Path, articles: Iterable[Made], config: str = "") -> Ran:
+def take(tmp_path: Path, articles: Iterable[ArticleFile], config: str = "") -> CommandResult:
     """Write the articles into the crawl directory and scan it by this configuration."""
     (tmp_path / "config.toml").write_text(f'[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n{config}', "utf-8")
     for article in articles:
@@ -105,7 +105,7 @@ def test_what_two_publishers_print_is_neithers_boilerplate(tmp_path: Path) -> No
     ids=["name", "oid", "host"],
 )
 def test_names_that_are_aliases_of_one_house_are_one_publisher(tmp_path: Path, alias: str, second: dict[str, str]) -> None:
-    def of_second(n: int) -> Made:
+    def of_second(n: int) -> ArticleFile:
         return printed(n, **{k: v.format(n=n) for k, v in second.items()})  # type: ignore[arg-type]
 
     articles = [printed(n) if n < 2 else of_second(n) for n in range(5)]
@@ -160,7 +160,7 @@ def test_from_then_on_it_counts_for_nothing_and_what_was_recorded_before_stays_u
     assert len(known(tmp_path)) == 1
 
 
-def masked_by_hand(tmp_path: Path, *sentences: int) -> list[Made]:
+def masked_by_hand(tmp_path: Path, *sentences: int) -> list[ArticleFile]:
     """Two copies of a story, each with the tail, which is told by hand first: (the story's sentences, the tail's letters)."""
     rng = random.Random(4)
     source = story(rng, sentences[0])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from dedup.matching.cache import Cache
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.printed import printed
 from tests.builders.project import MODULES
 from tests.builders.stories import derived, families, in_many_scripts, mixed, paper, recrawled, story
@@ -190,7 +190,7 @@ def test_the_search_sees_every_way_to_forget(source: str, found: list[str]) -> N
 # With the smallest bounds
 
 
-def corpus() -> list[Made]:
+def corpus() -> list[ArticleFile]:
     """Articles of every kind: wire copy, bundles, quotations, texts in many scripts, boilerplate, a page and its revisions."""
     rng = random.Random(17)
     bodies = [*mixed(rng, 1), *families(rng, 3)]

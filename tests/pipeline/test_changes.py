@@ -18,23 +18,23 @@ from dedup.reports import ChangeFilter, IncidentGrouping, list_changes
 from dedup.store import open_database
 from dedup.store.changes import FeedCursor
 from tests.builders import scans as running
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile
 from tests.builders.labelled_changes import BODY, TITLE
 
-PAGE = Made(body=BODY, title=TITLE, publisher="해솔신문", author="하늘봄", category="사회")
+PAGE = ArticleFile(body=BODY, title=TITLE, publisher="해솔신문", author="하늘봄", category="사회")
 
 
-def crawl_of(page: Made, day: int, **more: Any) -> Made:
+def crawl_of(page: ArticleFile, day: int, **more: Any) -> ArticleFile:
     return replace(page, crawled_at=f"2026-03-{day:02d} 00:30:00", **more)
 
 
-def lay(crawl: Path, made: Sequence[Made]) -> None:
+def lay(crawl: Path, made: Sequence[ArticleFile]) -> None:
     for article in made:
         article.write(crawl / article.crawled_at[:10])
 
 
-def asked(crawl: Path, db: Path, *options: str) -> Ran:
+def asked(crawl: Path, db: Path, *options: str) -> CommandResult:
     config = db.with_name("config.toml")
     if not config.exists():
         config.write_text(f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = 0.0\n[database]\npath = "{db}"\n')

@@ -24,8 +24,8 @@ from dedup.scan.extract import to_file_stamp
 from dedup.text import times
 from dedup.text.normalise import is_storable
 from dedup.web.views import VIEWS
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile
 from tests.builders.html_pages import client_of
 
 TIMES = ("9999-12-31 23:30:00", "9999-12-31T23:59:59.999999+00:00", "0001-01-01 00:00:00", "0001-01-01T00:00:00-14:00", "1969-12-31 23:59")
@@ -64,7 +64,7 @@ class Extreme:
     urls: tuple[str, ...]
     web: TestClient
 
-    def __call__(self, *args: str | bytes | Path) -> Ran:
+    def __call__(self, *args: str | bytes | Path) -> CommandResult:
         return run(self.folder, *args)
 
 
@@ -78,22 +78,24 @@ def extreme(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         url = f"https://s.example/{n}"
         urls.append(url)
         extra = (("comment_count", HUGE), ("views", f"-{HUGE}"), ("when", at))
-        Made(body=STORY.format(n), url=url, crawled_at=at, published_at=at, extra=extra).write(crawl, f"{n}-a.md")
-        Made(body=STORY.format("640"), url=url, crawled_at="2026-03-02 01:00:00", published_at=TIMES[-n - 1]).write(crawl, f"{n}-b.md")
-        Made(body=STORY.format(n), url=url + "/copy", crawled_at=at, published_at=TIMES[n - 1], publisher=HUGE[:300]).write(
+        ArticleFile(body=STORY.format(n), url=url, crawled_at=at, published_at=at, extra=extra).write(crawl, f"{n}-a.md")
+        ArticleFile(body=STORY.format("640"), url=url, crawled_at="2026-03-02 01:00:00", published_at=TIMES[-n - 1]).write(
+            crawl, f"{n}-b.md"
+        )
+        ArticleFile(body=STORY.format(n), url=url + "/copy", crawled_at=at, published_at=TIMES[n - 1], publisher=HUGE[:300]).write(
             crawl, f"{n}-c.md"
         )
     for n, stamp in enumerate(STAMPS):
-        path = Made(body=STORY.format(n) + " More.", url=f"https://t.example/{n}", crawled_at="", published_at="").write(
+        path = ArticleFile(body=STORY.format(n) + " More.", url=f"https://t.example/{n}", crawled_at="", published_at="").write(
             crawl, f"stamp-{n}.md"
         )
         with contextlib.suppress(OSError, OverflowError):
             os.utime(path, ns=(stamp, stamp))
         urls.append(f"https://t.example/{n}")
-    Made(url="https://u.example/1", crawled_at="10000-01-01 00:00:00").write(crawl, "beyond.md")
-    Made(url="https://u.example/2", claim="0" * 64, crawled_at=TIMES[0]).write(crawl, "mismatched.md")
+    ArticleFile(url="https://u.example/1", crawled_at="10000-01-01 00:00:00").write(crawl, "beyond.md")
+    ArticleFile(url="https://u.example/2", claim="0" * 64, crawled_at=TIMES[0]).write(crawl, "mismatched.md")
     (crawl / os.fsdecode(b"fault-\xff.md")).write_bytes(b"no article")
-    Made(url="https://u.example/3", crawled_at=TIMES[2]).write(crawl, os.fsdecode(b"name-\xed\xa0\x80.md"))
+    ArticleFile(url="https://u.example/3", crawled_at=TIMES[2]).write(crawl, os.fsdecode(b"name-\xed\xa0\x80.md"))
     ran = run(folder, "scan", "--alert-on-import", "--format", "json")
     assert (ran.code, ran.json()["faults"]) == (0, 1), ran.err
     with client_of(folder) as web:

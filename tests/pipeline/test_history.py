@@ -22,7 +22,7 @@ from dedup.scan.record import record_extractions
 from dedup.scan.scanner import Scan
 from tests.builders import doctor as examining
 from tests.builders import scans as running
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 _RNG = random.Random(20260302)
 _STORY = words(_RNG, 60)
@@ -43,10 +43,10 @@ class Version:
     commented: bool
 
     @property
-    def article(self) -> Made:
+    def article(self) -> ArticleFile:
         body = BODIES[self.body]
         claims = {"right": None, "none": "", "wrong": "0" * 64, "older": hashlib.sha256(BODIES[0].encode()).hexdigest()}
-        return Made(
+        return ArticleFile(
             body=body,
             title=f"제목 {self.titled}",
             aid=f"{self.page:010d}",
@@ -129,15 +129,15 @@ def place(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "crawl", tmp_path / "dedup.db"
 
 
-A = Made(body=BODIES[0])
+A = ArticleFile(body=BODIES[0])
 B = replace(A, body=BODIES[1], crawled_at="2026-03-03 00:00:00")
 
 
-def _seen(place: tuple[Path, Path], *articles: Made | str) -> dict[str, object]:
+def _seen(place: tuple[Path, Path], *articles: ArticleFile | str) -> dict[str, object]:
     """The history after the articles (or, as text, torn files) were written to one path in turn, each of them seen."""
     crawl, db = place
     for article in articles:
-        if isinstance(article, Made):
+        if isinstance(article, ArticleFile):
             article.write(crawl, "one.md", age=0)
         else:
             (crawl / "one.md").write_text(article, encoding="utf-8")
@@ -230,7 +230,7 @@ def test_a_file_without_a_crawl_time_is_dated_by_its_own_and_says_so(place: tupl
     assert [t["crawled_at_source"] for t in timeline] == ["mtime"]
 
 
-def _recorded(place: Path, *scans: list[tuple[str, Made]], short: int | None = None) -> list[dict[str, object]]:
+def _recorded(place: Path, *scans: list[tuple[str, ArticleFile]], short: int | None = None) -> list[dict[str, object]]:
     """The whole dump after each list of (name, article) was written and scanned."""
     crawl, db = place / "crawl", place / "dedup.db"
     crawl.mkdir(parents=True)
@@ -280,7 +280,7 @@ def test_the_source_of_a_crawl_time_does_not_depend_on_which_file_came_first(tmp
 def test_a_file_without_crawl_times_that_goes_back_is_crawled_again(place: tuple[Path, Path]) -> None:
     crawl, db = place
     for hour, body in enumerate((0, 0, 1, 0)):
-        path = Made(body=BODIES[body], crawled_at="", author=str(hour)).write(crawl, "one.md")
+        path = ArticleFile(body=BODIES[body], crawled_at="", author=str(hour)).write(crawl, "one.md")
         os.utime(path, (1_772_500_000 + 3600 * hour,) * 2)
         running.scan(crawl, db)
     found = running.history(db, A.address)
@@ -371,7 +371,7 @@ def test_judging_what_is_around_a_crawl_gives_what_judging_the_whole_history_giv
     files = []
     for hour, body, author, replaced in crawls:
         at = f"2026-03-{2 + hour // 24:02} {hour % 24:02}:00:00"
-        article = Made(body=_SHOWN[body], author=author, crawled_at=at)
+        article = ArticleFile(body=_SHOWN[body], author=author, crawled_at=at)
         name = str(hour)
         files.append(
             [(name, replace(article, body=_SHOWN[(body + 1) % 5], claim="0" * 64)), (name, article)] if replaced else [(name, article)]

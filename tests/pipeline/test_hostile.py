@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from dedup.cli import COMMANDS
 from tests.builders import scans as running
-from tests.builders.command import Ran, command, run
-from tests.builders.crawl import Made, words
+from tests.builders.command import CommandResult, command, run
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.daemon import watching
 from tests.builders.hostile import ALL, BIDI, ESCAPES, MARKUP, SECRET, TERMINAL, URLS
 from tests.builders.html_pages import check as check_page
@@ -124,7 +124,7 @@ def laid(tmp_path_factory: pytest.TempPathFactory) -> Path:
         formula = FORMULAS[number % len(FORMULAS)]
         body = " ".join([*(story if number % 2 else words(rng, 120)), str(number)]) + f"\n\n{ALL}\n\n{frame}"
         for crawled in (1, 2) if number < 5 else (1,):
-            made = Made(
+            made = ArticleFile(
                 body=body if crawled == 1 else body.replace(str(number), f"{number} {ALL}"),
                 title=f"{formula}{ALL}{crawled}",
                 publisher=f"=1+1{BIDI}{MARKUP}",
@@ -210,7 +210,7 @@ def steering(raw: str) -> set[str]:
     return {c for c in raw if unicodedata.category(c) in laws.STEERING and c not in "\n\u200c\u200d"}
 
 
-def check(args: tuple[str | bytes, ...], ran: Ran) -> None:
+def check(args: tuple[str | bytes, ...], ran: CommandResult) -> None:
     told = ran.out + ran.err
     if "markdown" in args:
         told = told.replace("@\u2060", "@").replace("<\u2060", "<")  # by which it calls nobody

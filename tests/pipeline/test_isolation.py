@@ -32,7 +32,7 @@ from dedup.text.publishers import PublisherResolver
 from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 MARK = "culprit"
 pytestmark = pytest.mark.usefixtures("plain")
@@ -116,9 +116,9 @@ def lay(crawl: Path, number: int, culprits: set[int], seed: int) -> None:
     for n in range(number):
         body = " ".join(edited(rng, story, 0.04) if n % 2 else words(rng, 60))
         page = n // 3 if n % 5 == 0 else n
-        made = Made(body=body, aid=f"{page:010}", crawled_at=f"2026-03-02 00:{n:02}:00")
+        made = ArticleFile(body=body, aid=f"{page:010}", crawled_at=f"2026-03-02 00:{n:02}:00")
         if n in culprits:
-            made = Made(body=f"{body} {MARK}", url=f"https://s.example/{MARK}/{n}", author=f"{MARK} {n}", crawled_at=made.crawled_at)
+            made = ArticleFile(body=f"{body} {MARK}", url=f"https://s.example/{MARK}/{n}", author=f"{MARK} {n}", crawled_at=made.crawled_at)
         made.write(crawl, f"{n:03}{'-' + MARK if n in culprits else ''}.md")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import scans as running
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 
 def _fill(crawl: Path) -> None:
@@ -21,11 +21,11 @@ def _fill(crawl: Path) -> None:
     rng = random.Random(3)
     for n in range(150):
         story = words(rng, 80)
-        article = Made(body=" ".join(story), aid=f"{n:010d}", title=f"기사 {n}")
+        article = ArticleFile(body=" ".join(story), aid=f"{n:010d}", title=f"기사 {n}")
         article.write(crawl)
         replace(article, body=" ".join(edited(rng, story, 0.03)), crawled_at="2026-03-03 00:30:00").write(crawl / "2026-03-03")
         replace(article, body=" ".join(edited(rng, story, 0.02)), oid="902").write(crawl / "copies")
-    (crawl / "torn.md").write_text(Made(aid="0000009999").render()[:300], encoding="utf-8")
+    (crawl / "torn.md").write_text(ArticleFile(aid="0000009999").render()[:300], encoding="utf-8")
 
 
 _SCAN = """

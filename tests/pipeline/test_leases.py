@@ -17,9 +17,9 @@ from dedup.files import leases
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
-ARTICLE = Made(body=("The council met on Monday. " * 20).strip())
+ARTICLE = ArticleFile(body=("The council met on Monday. " * 20).strip())
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def _without_footer(raw: bytes) -> bytes:
     ],
 )
 def test_a_young_file_is_read_at_once_only_if_it_shows_that_it_is_complete(
-    article: Made, cut: Callable[[bytes], bytes], taken: int, crawl: Path, db: Path
+    article: ArticleFile, cut: Callable[[bytes], bytes], taken: int, crawl: Path, db: Path
 ) -> None:
     (crawl / "a.md").write_bytes(cut(article.render().encode()))
     with open_session(_settings(crawl, db, 3600), "test") as session:

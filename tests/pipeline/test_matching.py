@@ -27,10 +27,10 @@ from dedup.store import open_database
 from dedup.text import normalise
 from tests.builders import relations
 from tests.builders import scans as running
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 
-def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.06)) -> list[Made]:
+def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.06)) -> list[ArticleFile]:
     """Families of copies at these levels of editing, Korean and English, and exact copies but for spacing."""
     rng = random.Random(11)
     found = []
@@ -40,7 +40,7 @@ def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.0
             body = " ".join(edited(rng, story, rng.choice(shares)))
             if copy == 4:
                 body = body.replace(" ", "  ", 3).replace("a", "A")
-            found.append(Made(body=body, oid=f"9{copy:02}", aid=f"{family:010}", publisher=f"신문 {copy}"))
+            found.append(ArticleFile(body=body, oid=f"9{copy:02}", aid=f"{family:010}", publisher=f"신문 {copy}"))
     return found
 
 
@@ -82,8 +82,8 @@ def test_recall_is_near_whole_and_no_pair_is_false(tmp_path: Path, machine_code:
 STORY = words(random.Random(5), 100)
 
 
-def _article(n: int, body: str, **kw: Any) -> Made:
-    return Made(body=body, aid=f"{n:010}", title=f"기사 {n}", **kw)
+def _article(n: int, body: str, **kw: Any) -> ArticleFile:
+    return ArticleFile(body=body, aid=f"{n:010}", title=f"기사 {n}", **kw)
 
 
 def test_revisions_of_one_page_are_never_matched_with_each_other(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_two_texts_are_judged_by_the_definitions_whichever_way_round_and_whateve
 BOILERPLATE = " ".join(words(random.Random(6), 90))
 
 
-def _boilerplate(number: int) -> list[Made]:
+def _boilerplate(number: int) -> list[ArticleFile]:
     """The same text with a date changed."""
     return [
         _article(n, f"{BOILERPLATE} 2026년 {n % 12 + 1}월 {n % 28 + 1}일 {n:05}호", oid=f"{901 + n % 7}", publisher=f"신문 {n % 7}")
@@ -472,7 +472,7 @@ def test_an_index_that_something_else_damages_while_it_is_mapped_is_made_again(c
         from pathlib import Path
         from dedup.scan.scanner import Scan
         from tests.builders import scans as running
-        from tests.builders.crawl import Made
+        from tests.builders.crawl import ArticleFile
         crawl, db = Path({str(crawl)!r}), Path({str(db)!r})
         def write(*numbers):
             for n in numbers:

@@ -14,7 +14,7 @@ from dedup.scan import scanner as scanning
 from tests.builders import relations
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.stories import clusters, command_scan, in_order, pairs, paper, prose, sentence, story, wire_copy, write
 
 pytestmark = pytest.mark.usefixtures("machine_code")
@@ -26,13 +26,13 @@ def told(db: Path, **kw: Any) -> dict[tuple[int, int], str]:
     return {tuple(sorted(int(p[side]["title"].split()[1]) for side in "ab")): p["relation"] for p in found}  # type: ignore[misc]
 
 
-def oracle(articles: list[Made]) -> dict[tuple[int, int], str]:
+def oracle(articles: list[ArticleFile]) -> dict[tuple[int, int], str]:
     """The same by the definitions."""
     found = relations.bundled({a.title.split()[1]: a.body for a in articles})
     return {(int(a), int(b)): relation for (a, b), relation in found.items()}
 
 
-def newsletter(seed: int, *, korean: bool = True) -> list[Made]:
+def newsletter(seed: int, *, korean: bool = True) -> list[ArticleFile]:
     """Three stories (0, 1, 2) and a newsletter (3) that holds them all."""
     rng = random.Random(seed)
     stories = [story(rng, 3, korean=korean).body for _ in range(3)]
@@ -72,7 +72,7 @@ def test_a_story_and_its_own_long_version_are_copies(crawl: Path, db: Path) -> N
     assert clusters(db) == [{a.address for a in articles}]
 
 
-def halves(seed: int, *, common: int) -> list[Made]:
+def halves(seed: int, *, common: int) -> list[ArticleFile]:
     """A long story (0) and its two halves (1, 2), which have so many sentences in common."""
     rng = random.Random(seed)
     whole = story(rng, 10).sentences

@@ -17,7 +17,7 @@ from dedup.scan.session import build_extract_options
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.opened_files import opened
 
 
@@ -32,7 +32,7 @@ def test_what_is_opened_would_be_noticed(tmp_path: Path) -> None:
 def outside(tmp_path: Path) -> Path:
     """A tree beside the crawl directory that nobody asked to be read."""
     for folder in ("outside", "outside/in/deep"):
-        Made(body=f"{folder}에만 있는 비밀 글이다. " * 9, aid=f"{len(folder)}").write(tmp_path / folder, "a.md")
+        ArticleFile(body=f"{folder}에만 있는 비밀 글이다. " * 9, aid=f"{len(folder)}").write(tmp_path / folder, "a.md")
     return tmp_path / "outside"
 
 
@@ -45,7 +45,7 @@ def test_a_folder_that_became_a_link_after_it_was_listed_is_not_read_through(
     crawl: Path, db: Path, outside: Path, folder: str, link: str, target: str
 ) -> None:
     """What the walk found is read later; a crawler's account that was taken over has all the time in between."""
-    Made().write(crawl / folder, "a.md")
+    ArticleFile().write(crawl / folder, "a.md")
     found, options = found_at(crawl, folder), build_extract_options(running.settings(crawl, db))
     assert extract_files([found], options)[0].outcome == "article"
     shutil.rmtree(crawl / link)
@@ -58,8 +58,8 @@ def test_a_folder_that_became_a_link_after_it_was_listed_is_not_read_through(
 
 
 def test_the_walk_and_events_do_not_go_through_a_link_that_took_a_folders_place(crawl: Path, db: Path, outside: Path) -> None:
-    Made(aid="1").write(crawl / "in", "a.md")
-    Made(aid="2").write(crawl, "b.md")
+    ArticleFile(aid="1").write(crawl / "in", "a.md")
+    ArticleFile(aid="2").write(crawl, "b.md")
     running.scan(crawl, db)
     (crawl / "in").rename(crawl.parent / "moved away")
     (crawl / "in").symlink_to(crawl.parent / "moved away")
@@ -75,7 +75,7 @@ def test_the_walk_and_events_do_not_go_through_a_link_that_took_a_folders_place(
 
 
 def test_links_in_a_crawl_directory_are_never_opened(crawl: Path, db: Path, outside: Path) -> None:
-    Made(aid="3").write(crawl / "folder", "a.md")
+    ArticleFile(aid="3").write(crawl / "folder", "a.md")
     (crawl / "file.md").symlink_to(outside / "a.md")
     (crawl / "folder/folder.md").symlink_to(outside)
     (crawl / "out").symlink_to(outside)
@@ -99,7 +99,7 @@ def test_links_in_a_crawl_directory_are_never_opened(crawl: Path, db: Path, outs
 
 
 def test_a_crawl_directory_may_be_a_link_itself(crawl: Path, db: Path, tmp_path: Path) -> None:
-    Made().write(crawl / "in", "a.md")
+    ArticleFile().write(crawl / "in", "a.md")
     (tmp_path / "named").symlink_to(crawl)
     assert running.scan(tmp_path / "named", db).new == 1
     assert run(tmp_path, "verify", tmp_path / "named").code == 0
@@ -128,7 +128,7 @@ def test_folders_are_told_apart_whatever_was_asked_before(crawl: Path) -> None:
 
 def test_swapping_a_folder_for_a_link_again_and_again_never_lets_a_byte_through(crawl: Path, db: Path, outside: Path) -> None:
     """Whatever moment the swap hits."""
-    Made(body="안에 있는 글이다. " * 30).write(crawl / "in", "a.md")
+    ArticleFile(body="안에 있는 글이다. " * 30).write(crawl / "in", "a.md")
     found, options = found_at(crawl, "in"), build_extract_options(running.settings(crawl, db))
     (crawl / "link").symlink_to(outside)
     over = threading.Event()

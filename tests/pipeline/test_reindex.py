@@ -23,7 +23,7 @@ from dedup.similarity.winnowing import recipe
 from dedup.store import open_database, open_writable
 from tests.builders import relations
 from tests.builders import scans as running
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.stories import check_index, derived, in_many_scripts, mixed, pairs, paper, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("machine_code")
@@ -42,7 +42,7 @@ def _fill(crawl: Path) -> None:
     rng = random.Random(21)
     for n in range(30):
         flat = words(rng, 60)
-        article = Made(body=" ".join(flat), title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/a/{n}")
+        article = ArticleFile(body=" ".join(flat), title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/a/{n}")
         article.write(crawl / "one")
         edit = replace(article, body=" ".join(edited(rng, flat, 0.02)), crawled_at="2026-03-03 00:00:00")
         replace(edit, url=f"https://m.one.example/view?no={n}").write(crawl / "mobile")
@@ -149,7 +149,7 @@ def test_matching_again_gives_what_a_clean_scan_gives(crawl: Path, db: Path, mon
     assert running.dump(db) == running.dump(db.with_name("clean.db")), "the indexes hold what they should"
 
 
-def _with_tails() -> list[Made]:
+def _with_tails() -> list[ArticleFile]:
     """Three papers, each with its tail of three sentences, that ran stories of their own and of an agency's."""
     rng = random.Random(32)
     tails = [story(rng, 3).body for _ in range(3)]
@@ -219,7 +219,7 @@ def test_what_is_learned_while_matching_again_counts_for_those_before_too(tmp_pa
     rng = random.Random(22)
     tail = "".join(words(rng, 60))
     for n in range(8):
-        Made(body=" ".join(words(rng, 90)) + " " + tail, title=f"기사 {n}", aid=f"{n:010d}").write(crawl)
+        ArticleFile(body=" ".join(words(rng, 90)) + " " + tail, title=f"기사 {n}", aid=f"{n:010d}").write(crawl)
     running.scan(crawl, db, boilerplate_articles=0)
     assert len(running.dump(db, "matches")) > 20
     new = running.settings(crawl, db)

@@ -20,12 +20,12 @@ from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import DIGESTS, Made
+from tests.builders.crawl import DIGESTS, ArticleFile
 
 pytestmark = pytest.mark.usefixtures("plain")
 
 PAGE = "https://one.example/1"
-FIRST = Made(url=PAGE, crawled_at="2026-03-02 01:00:00", body="Der Rat tagt am Montag um 10 Uhr im alten Haus am Markt.")
+FIRST = ArticleFile(url=PAGE, crawled_at="2026-03-02 01:00:00", body="Der Rat tagt am Montag um 10 Uhr im alten Haus am Markt.")
 SECOND = replace(FIRST, crawled_at="2026-03-02 05:00:00", body="Der Rat tagt am Dienstag um 12 Uhr im neuen Haus am Markt.")
 SEOUL = TimeConfig(crawled_at="Asia/Seoul")
 

@@ -11,7 +11,7 @@ import pytest
 
 from dedup.store import open_writable
 from tests.builders.command import run, spawn
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 pytestmark = pytest.mark.usefixtures("plain")
 
@@ -38,8 +38,10 @@ def two(tmp_path: Path) -> Path:
     """Two crawl directories, scanned: `one` with two days of three articles each, and `two` with an article."""
     for day in (2, 3):
         for n in range(3):
-            Made(aid=f"{n:010d}", crawled_at=f"2026-03-0{day} 00:00:00", body=f"본문 {n}").write(tmp_path / "one" / f"2026-03-0{day}")
-    Made(aid="0000000009", oid="902").write(tmp_path / "two")
+            ArticleFile(aid=f"{n:010d}", crawled_at=f"2026-03-0{day} 00:00:00", body=f"본문 {n}").write(
+                tmp_path / "one" / f"2026-03-0{day}"
+            )
+    ArticleFile(aid="0000000009", oid="902").write(tmp_path / "two")
     configure(tmp_path, "one", "two")
     assert run(tmp_path, "scan").code == 0
     return tmp_path
@@ -113,8 +115,8 @@ def test_a_directory_is_forgotten_with_its_history_kept_though_it_is_missing(two
 
 
 def test_a_folder_of_a_known_directory_is_scanned_as_a_part_of_it(two: Path) -> None:
-    Made(aid="0000000007", body="neu").write(two / "one" / "2026-03-02")
-    Made(aid="0000000008", body="auch neu").write(two / "one" / "2026-03-03")
+    ArticleFile(aid="0000000007", body="neu").write(two / "one" / "2026-03-02")
+    ArticleFile(aid="0000000008", body="auch neu").write(two / "one" / "2026-03-03")
     next((two / "one" / "2026-03-02").glob("901_0000000001*")).unlink()
     next((two / "one" / "2026-03-03").glob("901_0000000001*")).unlink()
     tally = run(two, "scan", "one/2026-03-02", "-f", "json").json()
@@ -134,8 +136,8 @@ def test_a_folder_of_a_known_directory_is_scanned_as_a_part_of_it(two: Path) -> 
 
 
 def test_a_part_of_a_configured_directory_that_was_never_scanned_belongs_to_it(tmp_path: Path) -> None:
-    Made().write(tmp_path / "crawl" / "a")
-    Made(aid="0000000002").write(tmp_path / "crawl" / "b")
+    ArticleFile().write(tmp_path / "crawl" / "a")
+    ArticleFile(aid="0000000002").write(tmp_path / "crawl" / "b")
     configure(tmp_path, "crawl")
     assert run(tmp_path, "scan", "crawl/a", "-f", "json").json()["new"] == 1
     assert run(tmp_path, "scan", "-f", "json").json()["new"] == 1
@@ -182,8 +184,8 @@ def test_a_directory_is_not_changed_while_somebody_writes(two: Path) -> None:
 
 def test_files_of_a_directory_that_is_not_configured_stay_as_they_were(two: Path) -> None:
     configure(two, "two")
-    Made(aid="0000000005", oid="903").write(two / "one" / "late")
-    replace(Made(aid="0000000009", oid="902"), body="neuer").write(two / "two")
+    ArticleFile(aid="0000000005", oid="903").write(two / "one" / "late")
+    replace(ArticleFile(aid="0000000009", oid="902"), body="neuer").write(two / "two")
     assert run(two, "scan", "-f", "json").json()["files"] == 1
     assert roots(two)["one"] == ("not configured", False, 6, 0)
     assert run(two, "export", "keep").out.count(str(two / "one")) == 3, "those of the last crawl"

@@ -29,13 +29,13 @@ from dedup.scan.session import open_session
 from dedup.store import open_database
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 
 _RNG = random.Random(7)
 
 
-def _articles(number: int) -> list[Made]:
-    return [Made(body=" ".join(words(_RNG, 60)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
+def _articles(number: int) -> list[ArticleFile]:
+    return [ArticleFile(body=" ".join(words(_RNG, 60)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
 
 
 def _paths(db: Path, *, gone: int = 0) -> set[str]:
@@ -181,7 +181,7 @@ def test_names_that_are_not_utf8_or_as_long_as_names_get_are_recorded(crawl: Pat
         (b"<html><body>504 Gateway Time-out</body></html>", "not_an_article"),
         (b"---\ntitle: \"\xff\xff\xff\"\n---\n", "undecodable"),
         (b"---\n" + b"x" * 10_000_001, "too_large"),
-        (replace(Made(), url="", oid="", aid="").render().replace("id: _", "id: ").encode(), "no_url"),
+        (replace(ArticleFile(), url="", oid="", aid="").render().replace("id: _", "id: ").encode(), "no_url"),
     ],
 )  # fmt: skip
 def test_every_fault_keeps_its_path_is_counted_and_goes_when_the_file_is_whole(crawl: Path, db: Path, content: bytes, kind: str) -> None:
@@ -234,8 +234,8 @@ def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db:
         record_extractions(*given)
         stands(young, 4 * settle)
 
-    stands(Made(aid="1").write(crawl), 0.5 * settle)  # it settles before the other, and is taken in then
-    young = Made(aid="2").write(crawl, age=0)
+    stands(ArticleFile(aid="1").write(crawl), 0.5 * settle)  # it settles before the other, and is taken in then
+    young = ArticleFile(aid="2").write(crawl, age=0)
     monkeypatch.setattr("dedup.scan.scanner.record_extractions", slow)
     tally = running.scan(crawl, db, settle=settle)
     assert (tally.new, tally.unsettled) == (2, 0)
@@ -430,7 +430,7 @@ def _calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, 
         for n in range(number):
             body = f"기사 {n}의 본문 " + " ".join(words(random.Random(n), 40)) + (f" {crawl_number}판" if n % 2 else "")
             claim = None if n % 5 else "0" * 64
-            Made(body=body, aid=f"{n:010}", crawled_at=f"2026-03-0{crawl_number + 2} 00:30:00", claim=claim).write(
+            ArticleFile(body=body, aid=f"{n:010}", crawled_at=f"2026-03-0{crawl_number + 2} 00:30:00", claim=claim).write(
                 crawl, f"{crawl_number}_{n:04}.md"
             )
         with running.session(crawl, db) as session:
@@ -455,7 +455,7 @@ def _calls_for_copies(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, nu
     for n in range(number):
         for nearly in (False, True):
             body = " ".join([*drawn[:50], *(words(random.Random(n), 1) if nearly else drawn[50:])])
-            Made(body=body, aid=f"{nearly:d}{n:09}").write(crawl, f"{nearly:d}{n}.md")
+            ArticleFile(body=body, aid=f"{nearly:d}{n:09}").write(crawl, f"{nearly:d}{n}.md")
     told = {
         "channels": {"log": ChannelConfig(kind="log")},
         "alerts": (AlertRuleConfig(name="all", on=("duplicate",), to=("log",), min_severity="trivial"),),
@@ -478,7 +478,7 @@ def test_nor_do_they_where_all_of_it_is_told(tmp_path: Path, monkeypatch: pytest
 def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
     monkeypatch.setattr("dedup.scan.scanner.CHUNK_ENTRIES", part)
     for n in range(9):
-        Made(aid=f"{n:010}", body=f"본문 {n}").write(crawl / "deep", f"{n}.md")
+        ArticleFile(aid=f"{n:010}", body=f"본문 {n}").write(crawl / "deep", f"{n}.md")
     (crawl / "deep" / "notes.txt").touch()
     first = running.scan(crawl, db)
     assert (first.files, first.new, first.ignored.total()) == (10, 9, 1)
@@ -487,7 +487,7 @@ def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Pat
     (crawl / "deep" / "0.md").unlink()
     (crawl / "deep" / "8.md").unlink()
     (crawl / "deep" / "3.md").rename(crawl / "deep" / "x.md")
-    Made(aid="0000000005", body="고친 본문").write(crawl / "deep", "5.md")
+    ArticleFile(aid="0000000005", body="고친 본문").write(crawl / "deep", "5.md")
     third = running.scan(crawl, db)
     assert (third.files, third.unchanged, third.moved, third.changed, third.gone) == (8, 5, 1, 1, 2)
     running.scan(crawl, db.with_name("other.db"))
@@ -496,11 +496,11 @@ def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Pat
 
 
 def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(crawl: Path, db: Path) -> None:
-    path = Made(body="먼저").write(crawl, "a.md")
+    path = ArticleFile(body="먼저").write(crawl, "a.md")
     with running.session(crawl, db) as session:
         found = CrawlFile(session.directories[0].id, session.directories[0].path, b"", b"a.md", FileStamp(0, 0, 0, 0))
         first = extract_files([found], session.options)
-        Made(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
+        ArticleFile(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
         again = extract_files([found], session.options)
         tally = ScanCounts()
         record_extractions(session.database, [*first, *again, *again], session.matcher, session.policy, tally)
@@ -511,7 +511,7 @@ def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(cra
 
 
 def test_of_two_new_paths_with_the_bytes_of_one_that_went_one_moved_and_one_is_new(crawl: Path, db: Path) -> None:
-    path = Made(body="본문").write(crawl, "a.md")
+    path = ArticleFile(body="본문").write(crawl, "a.md")
     running.scan(crawl, db)
     shutil.copy2(path, crawl / "b.md")
     path.rename(crawl / "c.md")
@@ -527,7 +527,7 @@ def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: 
         "alerts": (AlertRuleConfig(name="all", on=("change",), to=("log",), min_severity="trivial"),),
     }
     for day in (2, 3):
-        Made(body=f"시의회는 {day}명을 불렀다.", crawled_at=f"2026-03-0{day} 00:30:00").write(crawl, f"{day}.md", age=0)
+        ArticleFile(body=f"시의회는 {day}명을 불렀다.", crawled_at=f"2026-03-0{day} 00:30:00").write(crawl, f"{day}.md", age=0)
     with open_session(running.settings(crawl, db, settle=0.3).model_copy(update=told), "test") as session:
         following = scan = Scan(session)
         if follows:
@@ -541,7 +541,7 @@ def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: 
         else:
             scan.run()
         assert (store.statistics.count(session.database, "changes"), store.statistics.count(session.database, "alerts")) == (1, 0)
-        Made(body="시의회는 4명을 불렀다.", crawled_at="2026-03-04 00:30:00").write(crawl, "4.md", age=0)
+        ArticleFile(body="시의회는 4명을 불렀다.", crawled_at="2026-03-04 00:30:00").write(crawl, "4.md", age=0)
         if follows:
             following.check_paths(session.directories[0], [b"4.md"])
             while following.count_waiting():

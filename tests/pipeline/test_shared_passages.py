@@ -36,7 +36,7 @@ from dedup.text.normalise import normalise
 from tests.builders import relations
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.stories import (
     TAIL,
     Pair,
@@ -75,7 +75,7 @@ def matches(db: Path) -> dict[Pair, Any]:
 
 
 @lru_cache(maxsize=1)
-def judged() -> tuple[list[Made], dict[tuple[str, str], relations.Relation]]:
+def judged() -> tuple[list[ArticleFile], dict[tuple[str, str], relations.Relation]]:
     """Articles of every kind, and what the oracle says of them."""
     articles = [paper(n, body) for n, body in enumerate(mixed(random.Random(4), 3))]
     return articles, relations.bundled({a.address: a.body for a in articles})
@@ -141,21 +141,21 @@ def small(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
             monkeypatch.setattr(module, name, value)
 
 
-def ran_by(number: int, seed: int, **kw: Any) -> list[Made]:
+def ran_by(number: int, seed: int, **kw: Any) -> list[ArticleFile]:
     """One story, run by so many papers, of which every two are copies."""
     rng = random.Random(seed)
     source = story(rng, 8)
     return [paper(0, source.body), *(paper(n, wire_copy(rng, source, cut=0.1, endings=0.4), **kw) for n in range(1, number))]
 
 
-def related(articles: Iterable[Made], *wanted: str) -> set[Pair]:
+def related(articles: Iterable[ArticleFile], *wanted: str) -> set[Pair]:
     """The articles of which every two have one of these relations (any, where none is named), by the oracle."""
     found = {frozenset((a.address, b.address)): relations.relation(a.body, b.body) for a, b in combinations(articles, 2)}
     return {pair for pair, relation in found.items() if relation and (relation in wanted or not wanted)}
 
 
 @lru_cache(maxsize=1)
-def beyond() -> tuple[list[Made], set[Pair]]:
+def beyond() -> tuple[list[ArticleFile], set[Pair]]:
     """A story that twelve papers ran and some that fewer did, and which of them are copies."""
     articles = ran_by(12, 7) + [paper(n + 100, body) for n, body in enumerate(families(random.Random(8), 4))]
     return articles, related(articles, "near", "copy")
@@ -258,7 +258,7 @@ def under_one_key(db: Path) -> Counter[int]:
         return Counter(key for _, keys in store.passages.all_fingerprints(database) for key in winnowing.unpack(keys).tolist())
 
 
-def write_all(crawl: Path, revisions: Iterable[Made]) -> None:
+def write_all(crawl: Path, revisions: Iterable[ArticleFile]) -> None:
     for n, made in enumerate(revisions):
         made.write(crawl, f"{made.aid}-{n:02}.md")
 
@@ -354,7 +354,7 @@ def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_clus
 # The index beside the database, and batches that fail
 
 
-def with_tails(bodies: Sequence[str]) -> list[Made]:
+def with_tails(bodies: Sequence[str]) -> list[ArticleFile]:
     """Articles of which every fourth is one publisher's, with its tail."""
     return [
         paper(n, f"{body} {TAIL}", publisher="새벽신문") if n % 4 == 0 else paper(n, body) for n, body in enumerate(bodies)
@@ -508,7 +508,7 @@ def test_what_a_batch_that_was_rolled_back_brought_plays_no_part_in_those_that_c
     went = [*(wire_copy(rng, first) for _ in range(2)), *(s.body for s in sources), *(story(rng, 5).body for _ in range(4))]
     came = [wire_copy(rng, s) for s in (first, *sources) for _ in range(2)] + [story(rng, 5).body]
 
-    def articles(bodies: Sequence[str], since: int) -> list[Made]:
+    def articles(bodies: Sequence[str], since: int) -> list[ArticleFile]:
         return [paper(since + n, f"{body} {TAIL}", publisher="새벽신문") for n, body in enumerate(bodies)]
 
     write(crawl, articles(kept, 0))

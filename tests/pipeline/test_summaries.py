@@ -16,9 +16,9 @@ from dedup.maintenance import summaries
 from dedup.maintenance.summaries import update_summaries
 from dedup.store import open_database, open_writable
 from tests.builders.command import run
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.daemon import watching
-from tests.builders.summaries import CONFIG, anew, crawls
+from tests.builders.summaries import CONFIG, crawls, recompute_clusters
 
 
 def stored(folder: Path) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_what_is_due_comes_out_as_if_everything_were_worked_out_anew(
             article = next(made)
             article.write(folder / "crawl" / f"{step}", f"{rng.randrange(30)}.md")
         assert run(folder, "scan").code == 0
-        assert stored(folder) == anew(folder)
+        assert stored(folder) == recompute_clusters(folder)
         incremental = rows(folder)
         told = {r[1]: r for r in incremental if r[0] == "article"}
         history = counted(folder)
@@ -84,8 +84,10 @@ def test_what_is_due_comes_out_as_if_everything_were_worked_out_anew(
 def test_places_say_who_is_a_representative_and_who_a_member(folder: Path) -> None:
     body = " ".join(words(random.Random(1), 80))
     for n in range(3):
-        Made(body=body, aid=f"{n:010}", oid=f"{901 + n}", publisher=f"신문 {n}", published_at=f"2026-03-02 09:{n}0").write(folder / "crawl")
-    Made(body=" ".join(words(random.Random(2), 80)), aid=f"{9:010}").write(folder / "crawl")
+        ArticleFile(body=body, aid=f"{n:010}", oid=f"{901 + n}", publisher=f"신문 {n}", published_at=f"2026-03-02 09:{n}0").write(
+            folder / "crawl"
+        )
+    ArticleFile(body=" ".join(words(random.Random(2), 80)), aid=f"{9:010}").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         assert db.execute("SELECT cluster_role, count(*) FROM summaries GROUP BY 1 ORDER BY 1").fetchall() == [
@@ -104,14 +106,16 @@ def test_the_first_hour_is_counted_from_the_first_publication(folder: Path, betw
     body = " ".join(words(random.Random(1), 80))
     for n in range(3):
         at = 9 * 60 + n * between
-        Made(body=body, aid=f"{n:010}", oid=f"{901 + n}", published_at=f"2026-03-02 {at // 60:02}:{at % 60:02}").write(folder / "crawl")
+        ArticleFile(body=body, aid=f"{n:010}", oid=f"{901 + n}", published_at=f"2026-03-02 {at // 60:02}:{at % 60:02}").write(
+            folder / "crawl"
+        )
     assert run(folder, "scan").code == 0
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         assert db.execute("SELECT first_hour_articles FROM clusters").fetchone() == (first_hour,)
 
 
 def test_houses_of_other_aliases_are_worked_out_again(folder: Path) -> None:
-    Made(publisher="한빛").write(folder / "crawl")
+    ArticleFile(publisher="한빛").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     (folder / "config.toml").write_text(CONFIG + '[publishers]\naliases = [{ name = "한빛일보", names = ["한빛"] }]\n')
     assert "run 'dedup reindex' first" in run(folder, "scan").err
@@ -134,21 +138,21 @@ def test_what_a_killed_process_left_due_is_worked_off_by_the_next_scan(folder: P
     assert run(folder, "status", "--format", "json").json()["dirty_pages"] > 0
     assert run(folder, "scan").code == 0
     assert run(folder, "status", "--format", "json").json()["dirty_pages"] == 0
-    assert stored(folder) == anew(folder)
+    assert stored(folder) == recompute_clusters(folder)
 
 
 def test_pages_that_merge_leave_nothing_behind(folder: Path) -> None:
     body = " ".join(words(random.Random(1), 80))
     for n, query in enumerate(("a", "b")):
-        Made(body=body, url=f"https://paper.example/{n}?x={query}", oid="", aid="").write(folder / "crawl", f"{n}.md")
-        Made(body=body, url=f"https://other.example/1?x={query}", oid="", aid="", crawled_at=f"2026-03-02 0{n}:30:00").write(
+        ArticleFile(body=body, url=f"https://paper.example/{n}?x={query}", oid="", aid="").write(folder / "crawl", f"{n}.md")
+        ArticleFile(body=body, url=f"https://other.example/1?x={query}", oid="", aid="", crawled_at=f"2026-03-02 0{n}:30:00").write(
             folder / "crawl", f"o{n}.md"
         )
     assert run(folder, "scan").code == 0
     (folder / "config.toml").write_text(CONFIG + '[[urls.rules]]\npattern = "other.example/{n}"\ntemplate = "https://other.example/{n}"\n')
     assert run(folder, "reindex", "--urls").code == 0
     assert run(folder, "scan").code == 0
-    assert stored(folder) == anew(folder)
+    assert stored(folder) == recompute_clusters(folder)
     assert {r[1] for r in rows(folder)} == counted(folder).keys()
     assert run(folder, "doctor").code == 0
 
@@ -193,7 +197,7 @@ def test_where_there_is_no_time_for_it_everything_is_due_as_before(folder: Path,
 
 
 def test_whether_there_is_time_is_asked_before_anything_is_summed_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Made().write(folder / "crawl")
+    ArticleFile().write(folder / "crawl")
     assert run(folder, "scan").code == 0
     settings, summarised = load(str(folder / "config.toml")).settings, []
     monkeypatch.setattr(summaries, "_summarise_pages", lambda _, __, pages: summarised.append(pages))
@@ -205,7 +209,7 @@ def test_whether_there_is_time_is_asked_before_anything_is_summed_up(folder: Pat
 
 
 def test_once_it_is_worked_off_nobody_is_told_that_it_is_being_worked_off(folder: Path) -> None:
-    Made().write(folder / "crawl")
+    ArticleFile().write(folder / "crawl")
     assert run(folder, "scan").code == 0
     settings = load(str(folder / "config.toml")).settings
     with open_writable(str(folder / "dedup.db"), "test") as database:
@@ -236,20 +240,22 @@ def test_doctor_finds_summaries_that_are_not_as_they_should_be_and_repairs_them(
 def test_a_page_that_leaves_a_cluster_leaves_it_to_the_others(folder: Path) -> None:
     body = " ".join(words(random.Random(1), 80))
     for n in range(3):
-        Made(body=body, aid=f"{n:010}", published_at=f"2026-03-02 09:{n}0").write(folder / "crawl")
+        ArticleFile(body=body, aid=f"{n:010}", published_at=f"2026-03-02 09:{n}0").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     assert len(stored(folder)["https://n.news.naver.com/mnews/article/901/0000000000"]) == 2
-    Made(body=" ".join(words(random.Random(2), 80)), aid=f"{0:010}", crawled_at="2026-03-03 00:30:00").write(folder / "crawl" / "later")
+    ArticleFile(body=" ".join(words(random.Random(2), 80)), aid=f"{0:010}", crawled_at="2026-03-03 00:30:00").write(
+        folder / "crawl" / "later"
+    )
     assert run(folder, "scan").code == 0
-    assert stored(folder) == anew(folder)
+    assert stored(folder) == recompute_clusters(folder)
     assert len(stored(folder)["https://n.news.naver.com/mnews/article/901/0000000001"]) == 1
 
 
 def test_a_daemon_sums_up_while_nothing_waits(crawl: Path, db: Path) -> None:
-    Made(aid=f"{0:010}").write(crawl)
+    ArticleFile(aid=f"{0:010}").write(crawl)
     with watching(crawl, db) as daemon:
         for n in range(1, 4):
-            Made(aid=f"{n:010}").write(crawl)
+            ArticleFile(aid=f"{n:010}").write(crawl)
         daemon.wait_until(lambda: _summed(db) == (4, 0))
         assert daemon.leave() == 0
 

@@ -20,7 +20,7 @@ from dedup.scan.session import build_extract_options
 from dedup.scan.workers import WorkerPool
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 OPTIONS = build_extract_options(Settings())
 
@@ -33,7 +33,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def founds(folder: Path, number: int) -> list[CrawlFile]:
     rng = __import__("random").Random(2)
     story = words(rng, 60)
-    made = [Made(body=" ".join(edited(rng, story, 0.05)), aid=f"{n:010}").write(folder) for n in range(number)]
+    made = [ArticleFile(body=" ".join(edited(rng, story, 0.05)), aid=f"{n:010}").write(folder) for n in range(number)]
     (folder / "bad.md").write_bytes(b"\xff\xfe\xff")
     return [
         CrawlFile(1, os.fsencode(folder), b"", os.fsencode(p.name), FileStamp(0, 0, 0, 0))
@@ -139,7 +139,7 @@ def test_a_file_that_ends_every_process_is_a_fault_and_the_others_are_read(
     (tmp_path / "site" / "sitecustomize.py").write_text(_DEADLY)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     those = founds(crawl, 6)
-    Made(body="deadly").write(crawl, "deadly.md")
+    ArticleFile(body="deadly").write(crawl, "deadly.md")
     those.insert(3, CrawlFile(1, os.fsencode(crawl), b"", b"deadly.md", FileStamp(0, 0, 0, 0)))
     examiners = WorkerPool(OPTIONS, 2)
     examiners.submit(those)

@@ -27,8 +27,8 @@ from dedup.scan.scanner import Scan
 from dedup.store import backup, open_database, open_writable
 from dedup.text import times
 from tests.builders import scans as running
-from tests.builders.command import Ran, run, spawn
-from tests.builders.crawl import Made, edited
+from tests.builders.command import CommandResult, run, spawn
+from tests.builders.crawl import ArticleFile, edited
 from tests.builders.daemon import equals_a_scan, watching
 from tests.builders.schemas import later
 from tests.builders.stories import TAIL, check_index, command_scan, derived, families, paper
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @lru_cache
-def articles(number: int, tail: str = "") -> list[Made]:
+def articles(number: int, tail: str = "") -> list[ArticleFile]:
     """Articles of which some are copies of each other and the last one is the first one's page, crawled again. Every third has the
     tail, by one publisher."""
     rng = random.Random(31)
@@ -47,7 +47,7 @@ def articles(number: int, tail: str = "") -> list[Made]:
     return [*found[:-1], paper(0, again, publisher="신문 0", crawled_at="2026-03-03 00:30:00")]
 
 
-def write(crawl: Path, some: list[Made]) -> None:
+def write(crawl: Path, some: list[ArticleFile]) -> None:
     for n, made in enumerate(some):
         made.write(crawl, f"{n:04}_{made.name}")
 
@@ -168,7 +168,7 @@ def test_an_earlier_backup_stands_until_the_new_one_is_whole(folder: Path, monke
     db, kept = folder / "dedup.db", folder / "kept.db"
     backup.write(str(db), str(kept))
     first = running.dump(kept)
-    Made(body="뒤에 온 본문", aid="0000009999").write(folder / "crawl")
+    ArticleFile(body="뒤에 온 본문", aid="0000009999").write(folder / "crawl")
     assert command_scan(folder).code == 0
     heard: set[str] = set()
 
@@ -182,7 +182,7 @@ def test_an_earlier_backup_stands_until_the_new_one_is_whole(folder: Path, monke
 
 
 def test_what_it_says_is_what_status_says(folder: Path) -> None:
-    torn = Made(aid="0000000777", claim="0" * 64).render()[:-200]
+    torn = ArticleFile(aid="0000000777", claim="0" * 64).render()[:-200]
     (folder / "crawl" / "torn.md").write_text(torn, "utf-8")
     assert command_scan(folder).code == 0
     told = run(folder, "backup", "kept.db", "--format", "json").json()
@@ -272,7 +272,7 @@ def unchanged(*paths: Path) -> Iterator[None]:
     assert [left_behind(path.parent) for path in paths] == [[]] * len(paths)
 
 
-def refused(folder: Path, *args: str | bytes | Path, code: int = 2, told: str = "") -> Ran:
+def refused(folder: Path, *args: str | bytes | Path, code: int = 2, told: str = "") -> CommandResult:
     done = run(folder, *args)
     assert (done.code, done.out) == (code, "")
     assert done.err.startswith("dedup: ")
@@ -284,7 +284,7 @@ def refused(folder: Path, *args: str | bytes | Path, code: int = 2, told: str = 
 def other_database(folder: Path) -> Path:
     path = folder / "other" / "dedup.db"
     path.parent.mkdir()
-    Made(aid="0000000888").write(path.parent / "crawl")
+    ArticleFile(aid="0000000888").write(path.parent / "crawl")
     assert command_scan(path.parent).code == 0
     return path
 

@@ -19,7 +19,7 @@ from dedup.scan.session import build_extract_options, build_matching
 from dedup.store import open_database, open_writable, wal
 from tests.builders import damage as damaging
 from tests.builders import scans as running
-from tests.builders.command import Ran, run, spawn
+from tests.builders.command import CommandResult, run, spawn
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _told_of_damage(ran: Ran) -> bool:
+def _told_of_damage(ran: CommandResult) -> bool:
     return ran.code == 3 and ran.err.startswith("dedup: ") and "dedup doctor" in ran.err and ran.err.count("\n") == 1
 
 

@@ -18,14 +18,14 @@ import sqlite_utils
 from dedup import errors, store
 from dedup.store import Database, open_database, open_writable
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Path:
-    Made(oid="901").write(tmp_path / "crawl")
-    Made(oid="902").write(tmp_path / "crawl")
-    Made(oid="902", body="고쳐 쓴 본문", crawled_at="2026-03-03 00:00:00").write(tmp_path / "crawl", "b.md")
+    ArticleFile(oid="901").write(tmp_path / "crawl")
+    ArticleFile(oid="902").write(tmp_path / "crawl")
+    ArticleFile(oid="902", body="고쳐 쓴 본문", crawled_at="2026-03-03 00:00:00").write(tmp_path / "crawl", "b.md")
     running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
     return tmp_path / "dedup.db"
 

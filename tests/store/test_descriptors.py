@@ -23,7 +23,7 @@ from dedup.scan.roots import is_absent, read_identity
 from dedup.scan.scanner import Scan
 from dedup.store import lock, wal
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 
 @contextmanager
@@ -65,7 +65,7 @@ LOOKS: dict[str, Callable[[Path, Path], object]] = {
 
 @pytest.mark.parametrize("what", LOOKS)
 def test_what_cannot_be_looked_at_now_is_not_said_to_be_missing(crawl: Path, db: Path, what: str) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     running.scan(crawl, db)
     db.with_name(db.name + "-wal").touch()
     with exhausted(), pytest.raises(OSError) as failed:
@@ -77,7 +77,7 @@ def test_what_cannot_be_looked_at_now_is_not_said_to_be_missing(crawl: Path, db:
 
 def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, db: Path) -> None:
     for n in range(3):
-        Made(aid=f"{n:010d}").write(crawl)
+        ArticleFile(aid=f"{n:010d}").write(crawl)
     with running.session(crawl, db) as session:
         Scan(session).run()
         (root,) = session.directories

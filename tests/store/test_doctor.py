@@ -24,8 +24,8 @@ from dedup.store import open_database
 from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import run, spawn
-from tests.builders.crawl import Made
-from tests.builders.doctor import base_rows, copy_of, examined, found, scanned_crawl, summed_rows, told
+from tests.builders.crawl import ArticleFile
+from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, run_doctor, scanned_crawl, summed_rows
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -46,7 +46,7 @@ def _count(db: Path, sql: str) -> int:
 
 
 def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: str, folder: Path) -> None:
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     checked = run(folder, "doctor", "--format", "json").json()["checked"]
     db = folder / "dedup.db"
     tables = ("crawl_directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
@@ -200,14 +200,14 @@ def test_what_is_derived_is_found_altered_and_made_again(folder: Path, harm: str
     sql = sql.replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
     before, base, summed = running.dump(db), base_rows(db), summed_rows(db)
     assert damaging.by_sql(db, *sql.split("; ")) > 0
-    those = found(folder)
-    assert words in told(those)
-    assert all(f["repairable"] for f in those if f["severity"] == "error"), told(those)
+    those = run_doctor(folder)
+    assert words in format_findings(those)
+    assert all(f["repairable"] for f in those if f["severity"] == "error"), format_findings(those)
     assert base_rows(db) == base
     repaired = run(folder, "doctor", "--repair", "--format", "json")
     assert repaired.code == 0, repaired.out
     assert repaired.json()["repaired"]
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     assert running.dump(db) == before
     assert base_rows(db) == base
     assert summed_rows(db) == summed
@@ -224,7 +224,7 @@ def test_every_way_at_once_is_put_right_at_once(either: str, folder: Path) -> No
     assert run(folder, "doctor", "--repair").code == 0
     assert running.dump(db) == before
     assert base_rows(db) == base
-    assert found(folder) == []
+    assert run_doctor(folder) == []
 
 
 def test_a_repaired_database_goes_on_as_one_that_nothing_happened_to(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_repaired_database_goes_on_as_one_that_nothing_happened_to(tmp_path: P
     assert run(tmp_path, "scan").code == 0
     running.scan(tmp_path / "crawl", tmp_path / "clean.db")
     assert running.dump(tmp_path / "dedup.db") == running.dump(tmp_path / "clean.db")
-    assert found(tmp_path) == []
+    assert run_doctor(tmp_path) == []
 
 
 # Not derived: found, named, and left as it is
@@ -276,13 +276,13 @@ def test_what_is_not_derived_is_found_and_never_touched(folder: Path, harm: str)
     sql, words = LOST[harm]
     assert damaging.by_sql(db, sql) > 0
     base = base_rows(db)
-    those = found(folder)
-    assert words in told(those)
+    those = run_doctor(folder)
+    assert words in format_findings(those)
     (one,) = (f for f in those if words in f"{f['message']}")
     assert not one["repairable"]
     assert "dedup restore FILE" in one["remedy"] or "dedup reindex --urls" in one["remedy"]
     assert run(folder, "doctor", "--repair").code == 1
-    assert words in told(found(folder)), "it is told for as long as it is there"
+    assert words in format_findings(run_doctor(folder)), "it is told for as long as it is there"
     assert base_rows(db) == base
 
 
@@ -290,10 +290,10 @@ def test_a_page_with_another_url_is_put_right_by_reindexing(folder: Path) -> Non
     db = folder / "dedup.db"
     before = running.dump(db)
     damaging.by_sql(db, "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5")
-    assert "pages whose URL differs" not in told(found(folder, "--quick"))
+    assert "pages whose URL differs" not in format_findings(run_doctor(folder, "--quick"))
     assert run(folder, "reindex", "--urls").code == 0
     assert running.dump(db) == before
-    assert {f["severity"] for f in found(folder)} <= {"ok"}
+    assert {f["severity"] for f in run_doctor(folder)} <= {"ok"}
 
 
 def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered(folder: Path) -> None:
@@ -305,8 +305,8 @@ def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered
     damaging.by_sql(
         db, "UPDATE revisions SET body = 'another body altogether' WHERE id = 5", "UPDATE texts SET characters = 1 WHERE id = 8"
     )
-    those = found(folder)
-    assert before[1] in told(those)
+    those = run_doctor(folder)
+    assert before[1] in format_findings(those)
     run(folder, "doctor", "--repair")
     with open_database(str(db)) as database:
         after = database.row("SELECT t.digest FROM revisions r JOIN texts t ON t.id = r.text_id WHERE r.id = 5")
@@ -318,9 +318,9 @@ def test_what_cannot_be_repaired_does_not_keep_the_rest_from_it(folder: Path) ->
     damaging.by_sql(
         db, "UPDATE revisions SET body = body || '.' WHERE id = 5", "DELETE FROM changes", "DELETE FROM text_fingerprints WHERE text_id = 9"
     )
-    assert {f["repairable"] for f in found(folder)} == {True, False}
+    assert {f["repairable"] for f in run_doctor(folder)} == {True, False}
     run(folder, "doctor", "--repair")
-    (left,) = found(folder)
+    (left,) = run_doctor(folder)
     assert left["message"].startswith("revisions whose digest does not match")
 
 
@@ -341,13 +341,13 @@ def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder:
     assert those[0]["check"] == "repair"
     assert "the repair could not be finished" in those[0]["message"]
     assert any("sightings and changes" in sentence for sentence in ran.json()["repaired"])
-    assert "current sighting is not the latest" not in told(those)
+    assert "current sighting is not the latest" not in format_findings(those)
     assert running.dump(db, "matches") == matches
 
 
 def test_nothing_is_compared_with_settings_that_are_not_those_it_was_made_by(folder: Path) -> None:
     (folder / "config.toml").write_text((folder / "config.toml").read_text() + "[duplicates]\nmin_characters = 90\nnum_perm = 64\n")
-    those = found(folder)
+    those = run_doctor(folder)
     assert [(f["check"], f["severity"]) for f in those] == [
         ("digests", "warning"), ("indexes", "warning"), ("configuration", "error"),
     ]  # fmt: skip
@@ -355,13 +355,13 @@ def test_nothing_is_compared_with_settings_that_are_not_those_it_was_made_by(fol
     assert "The settings of [duplicates] changed" in those[2]["message"]
     assert "dedup reindex" in those[2]["remedy"]
     damaging.by_sql(folder / "dedup.db", "UPDATE texts SET digest = randomblob(16) WHERE id = 5")
-    (text,) = (f for f in found(folder) if "whose text does not match their body" in f["message"])
+    (text,) = (f for f in run_doctor(folder) if "whose text does not match their body" in f["message"])
     assert not text["repairable"]
 
 
 def test_rules_of_addresses_are_part_of_the_configuration(folder: Path) -> None:
     (folder / "config.toml").write_text((folder / "config.toml").read_text() + '[urls]\ntracking = ["ref"]\n')
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert one["check"] == "configuration"
     assert "dedup reindex --urls" in one["remedy"]
 
@@ -369,11 +369,11 @@ def test_rules_of_addresses_are_part_of_the_configuration(folder: Path) -> None:
 def test_quick_leaves_bodies_out(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.by_sql(db, "UPDATE revisions SET body = body || '.' WHERE id = 5")
-    assert [f["check"] for f in found(folder)] == ["digests"]
+    assert [f["check"] for f in run_doctor(folder)] == ["digests"]
     ran = run(folder, "doctor", "--quick", "--format", "json")
     assert (ran.json()["findings"], "digests" in ran.json()["checked"]) == ([], False)
     damaging.overwrite(db, [damaging.leaves(db, "sightings")[0]], bytes)
-    assert "the file is damaged" in told(found(folder, "--quick")), "of all else every page is read"
+    assert "the file is damaged" in format_findings(run_doctor(folder, "--quick")), "of all else every page is read"
 
 
 # Indexes
@@ -409,12 +409,12 @@ def test_a_damaged_index_is_found_and_made_again(folder: Path, end: str, harm: s
         else:
             content[HEADER_BYTES + next(i for i, b in enumerate(content[HEADER_BYTES:]) if b)] ^= 4
         index.write_bytes(content)
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["check"], one["severity"], one["repairable"]) == ("indexes", "ok" if harm == "gone" else "warning", True)
     assert words in one["message"]
     assert str(index) in one["message"]
     assert run(folder, "doctor", "--repair").code == 0
-    assert found(folder) == []
+    assert run_doctor(folder) == []
 
 
 def _made(folder: Path, end: str, leave_out: int, *, doubled: bool = False) -> None:
@@ -442,26 +442,26 @@ def _made(folder: Path, end: str, leave_out: int, *, doubled: bool = False) -> N
 @pytest.mark.parametrize("end", [".index", ".passages"])
 def test_entries_that_are_missing_are_counted(folder: Path, end: str) -> None:
     _made(folder, end, 0)
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     _made(folder, end, 2)
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["severity"], one["repairable"]) == ("error", True)
     with open_database(str(folder / "dedup.db")) as database:
         keys = [len(winnowing.unpack(k)) for _, k in store.passages.all_fingerprints(database)][:2]
     expected = 50 if end == ".index" else sum(keys)
     assert one["message"].endswith(f"duplicates would be missed: {expected}")
     assert run(folder, "doctor", "--repair").code == 0
-    assert found(folder) == []
+    assert run_doctor(folder) == []
 
 
 @pytest.mark.parametrize("end", [".index", ".passages"])
 def test_entries_that_nothing_stored_makes_are_found(folder: Path, end: str) -> None:
     _made(folder, end, 0, doubled=True)
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert one["severity"] == "warning"
     assert "has entries that belong to no stored text" in one["message"]
     assert run(folder, "doctor", "--repair").code == 0
-    assert found(folder) == []
+    assert run_doctor(folder) == []
 
 
 def test_an_index_that_is_behind_is_no_fault(folder: Path) -> None:
@@ -473,9 +473,9 @@ def test_an_index_that_is_behind_is_no_fault(folder: Path) -> None:
         connection.commit()
     index = lsh.new_index(str(_index(folder, ".index")), own, 0.7, 128)
     index.add([t for t, _ in signatures if t <= first[1]], [s for t, s in signatures if t <= first[1]], first[0])
-    those = found(folder)
+    those = run_doctor(folder)
     assert {f["severity"] for f in those} == {"ok"}
-    assert "is behind" in told(those)
+    assert "is behind" in format_findings(those)
 
 
 def test_full_buckets_lack_nothing(tmp_path: Path) -> None:
@@ -483,11 +483,11 @@ def test_full_buckets_lack_nothing(tmp_path: Path) -> None:
     (tmp_path / "crawl").mkdir()
     body = damaging.fill(tmp_path / "other", 1)[0].body
     for n in range(80):
-        Made(body=f"{body} {n}", aid=f"{n:010d}").write(tmp_path / "crawl")
+        ArticleFile(body=f"{body} {n}", aid=f"{n:010d}").write(tmp_path / "crawl")
     damaging.configure(tmp_path)
     assert run(tmp_path, "scan").code == 0
     assert run(tmp_path, "status", "--format", "json").json()["crowded"] > 0
-    assert found(tmp_path) == []
+    assert run_doctor(tmp_path) == []
 
 
 _HOLD = """
@@ -505,16 +505,16 @@ def test_beside_a_writer_only_headers_are_compared_and_nothing_is_repaired(folde
     with subprocess.Popen([sys.executable, "-c", _HOLD, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
-        those = found(folder)
+        those = run_doctor(folder)
         assert [(f["check"], f["severity"]) for f in those] == [("indexes", "ok")] * 2
         assert f"only its header was checked because 'dedup watch' (process {process.pid}" in those[0]["message"]
         refused = run(folder, "doctor", "--repair")
         assert refused.code == 3
         assert "is being written by 'dedup watch'" in refused.err
         _index(folder, ".index").write_bytes(b"")
-        assert "missing or has no header" in told(found(folder))
+        assert "missing or has no header" in format_findings(run_doctor(folder))
         process.communicate(b"")
-    assert "damaged: the header is not valid" in told(found(folder))
+    assert "damaged: the header is not valid" in format_findings(run_doctor(folder))
 
 
 def test_looking_at_an_index_does_not_reach_the_file(folder: Path) -> None:
@@ -602,7 +602,7 @@ def test_a_check_that_fails_leaves_what_it_found_before(folder: Path, monkeypatc
         raise OSError(5, "no luck", "/somewhere")
 
     monkeypatch.setitem(records.RECORD_STEPS, "changes", fails)
-    those = examined(folder)
+    those = list_findings(folder)
     assert [f.message for f in those if f.check == "records"] == ["seen before", "not checked: changes: no luck (/somewhere)"]
 
 
@@ -625,7 +625,7 @@ def test_reindexing_leaves_no_text_that_nothing_shows_and_indexes_that_fit(tmp_p
     known = damaging.fill(tmp_path / "crawl", 3)[0]
     damaging.configure(tmp_path)
     assert run(tmp_path, "scan").code == 0
-    late = Made(body=known.body[300:], aid="0000000099", claim="0" * 64)
+    late = ArticleFile(body=known.body[300:], aid="0000000099", claim="0" * 64)
     late.write(tmp_path / "crawl", "late.md")
     assert run(tmp_path, "scan").code == 0
     replace(late, body=known.body).write(tmp_path / "crawl", "late.md")
@@ -633,21 +633,21 @@ def test_reindexing_leaves_no_text_that_nothing_shows_and_indexes_that_fit(tmp_p
     db = tmp_path / "dedup.db"
     unshown = "SELECT count(*) FROM texts WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = texts.id)"
     assert _count(db, unshown) == 1
-    assert found(tmp_path) == []
+    assert run_doctor(tmp_path) == []
     for options in (("--urls",), ()):
         assert run(tmp_path, "reindex", *options).code == 0
         assert _count(db, unshown) == 0
-        assert found(tmp_path) == []
+        assert run_doctor(tmp_path) == []
 
 
 def test_near_duplicates_that_are_not_stored_as_matches_are_found_and_added(tmp_path: Path) -> None:
     folder = scanned_crawl(tmp_path)
     stored = running.dump(folder / "dedup.db", "matches")
     assert stored
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     damaging.by_sql(folder / "dedup.db", "DELETE FROM matches WHERE relation = 'near'")
     assert running.dump(folder / "dedup.db", "matches") != stored
-    assert "near duplicates" not in told(found(folder, "--quick"))
-    assert "indexes error: near duplicates that are not stored as matches (pairs of texts)" in told(found(folder))
-    assert "near duplicates" not in told(found(folder, "--repair"))
+    assert "near duplicates" not in format_findings(run_doctor(folder, "--quick"))
+    assert "indexes error: near duplicates that are not stored as matches (pairs of texts)" in format_findings(run_doctor(folder))
+    assert "near duplicates" not in format_findings(run_doctor(folder, "--repair"))
     assert running.dump(folder / "dedup.db", "matches") == stored

@@ -27,8 +27,8 @@ from dedup.store import schema
 from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import Made
-from tests.builders.doctor import base_rows, copy_of, examined, found, scanned_crawl, told
+from tests.builders.crawl import ArticleFile
+from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, run_doctor, scanned_crawl
 from tests.builders.permissions import bound
 
 pytestmark = pytest.mark.usefixtures("machine_code")
@@ -51,7 +51,7 @@ def folder(scanned: Path, tmp_path: Path) -> Path:
 def test_every_damage_is_found_without_a_traceback(folder: Path, damage: Callable[[Path], None]) -> None:
     damage(folder / "dedup.db")
     before = (folder / "dedup.db").read_bytes()
-    those = found(folder)
+    those = run_doctor(folder)
     assert [f for f in those if f["check"] == "database" and f["severity"] == "error" and "dedup restore FILE" in f["remedy"]]
     assert ".recover" in those[0]["remedy"]
     assert run(folder, "doctor").code == 1
@@ -67,7 +67,7 @@ def test_whichever_page_is_overwritten_it_is_found(scanned: Path, tmp_path: Path
     sound = db.read_bytes()
     for page in range(rng.randrange(4), damaging.pages(db), 4):
         damaging.overwrite(db, [page], bytes if rng.random() < 0.5 else lambda: rng.randbytes(damaging.PAGE))
-        if not [f for f in examined(tmp_path) if f.severity == "error"]:
+        if not [f for f in list_findings(tmp_path) if f.severity == "error"]:
             missed.append(page)
         db.write_bytes(sound)
     assert missed == []
@@ -94,7 +94,7 @@ def examined_at(folder: Path, name: str) -> list[Finding]:
     config = (folder / "config.toml").read_text().replace("dedup.db", name)
     (folder / "other").mkdir(exist_ok=True)
     (folder / "other" / "config.toml").write_text(config)
-    return examined(folder / "other")
+    return list_findings(folder / "other")
 
 
 def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
@@ -106,13 +106,13 @@ def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
         ).fetchall()
     lost = leaves[3:9] + leaves[-2:]
     damaging.overwrite(db, [page - 1 for page, _ in lost], bytes)
-    those = found(folder)
+    those = run_doctor(folder)
     assert not those[0]["message"].endswith("damaged: database disk image is malformed"), "SQLite's words for each page"
-    assert f"of {all_} known rows of revisions, {all_ - sum(n for _, n in lost)} can be read" in told(those)
-    assert told(those).count("known rows of") == 1, "the other tables are whole"
+    assert f"of {all_} known rows of revisions, {all_ - sum(n for _, n in lost)} can be read" in format_findings(those)
+    assert format_findings(those).count("known rows of") == 1, "the other tables are whole"
     assert (
         f"digests error: revisions that could not be checked because they, or rows they refer to, cannot be read: {sum(n for _, n in lost)}"
-        in told(those)
+        in format_findings(those)
     )
 
 
@@ -121,7 +121,7 @@ def test_of_a_file_that_lacks_its_end_what_is_there_is_told(folder: Path) -> Non
     damaging.by_sql(db, "VACUUM")  # the list of its tables comes first
     leaves = sorted(damaging.leaves(db, "revisions"))
     os.truncate(db, leaves[len(leaves) // 2] * damaging.PAGE)
-    those = told(found(folder))
+    those = format_findings(run_doctor(folder))
     assert "the file is damaged" in those
     numbers = [line for line in those.splitlines() if "known rows of revisions" in line]
     assert numbers
@@ -132,7 +132,7 @@ def test_a_file_whose_list_of_tables_is_gone_with_its_end_says_so(folder: Path) 
     """Of rows nothing can be told then: SQLite finds them by that list."""
     db = folder / "dedup.db"
     os.truncate(db, min(damaging.leaves(db, "sqlite_schema")) * damaging.PAGE)
-    those = told(found(folder))
+    those = format_findings(run_doctor(folder))
     assert "the file is damaged" in those
     assert "the list of tables cannot be read, so no table can be" in those
 
@@ -142,13 +142,13 @@ def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
     before, base = running.dump(db), base_rows(db)
     page = damaging.leaves(db, "sightings_revision")[0]
     damaging.overwrite(db, [page], lambda: b"\x0a\0\0\0\0\x10\0\0")  # a sound leaf without entries
-    those = found(folder)
+    those = run_doctor(folder)
     (one,) = (f for f in those if f["check"] == "database")
     assert one["message"].startswith("SQLite's indexes do not match their tables: row 1 missing from index sightings_revision")
     assert one["repairable"]
-    assert "revisions without a sighting" in told(those), "asked by that index, no crawl shows them"
+    assert "revisions without a sighting" in format_findings(those), "asked by that index, no crawl shows them"
     assert run(folder, "doctor", "--repair").code == 0
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     assert running.dump(db) == before
     assert base_rows(db) == base
 
@@ -165,9 +165,9 @@ def test_entries_of_rows_that_are_gone_are_no_reason_to_forget_them(folder: Path
     damaging.by_sql(db, "DELETE FROM metadata WHERE id = 5")
     listed = f"INSERT INTO sqlite_master VALUES ('index', 'metadata_article', 'metadata', {root[0]}, '{sql}')"
     damaging.by_sql(db, "PRAGMA writable_schema=ON", listed)
-    those = found(folder)
-    assert "the file is damaged: wrong # of entries in index metadata_article" in told(those)
-    assert f"of {rows} known rows of metadata, {rows - 1} can be read" in told(those)
+    those = run_doctor(folder)
+    assert "the file is damaged: wrong # of entries in index metadata_article" in format_findings(those)
+    assert f"of {rows} known rows of metadata, {rows - 1} can be read" in format_findings(those)
     before = db.read_bytes()
     ran = run(folder, "doctor", "--repair", "--format", "json")
     assert (ran.code, ran.json()["repaired"]) == (1, [])
@@ -178,7 +178,7 @@ def test_entries_of_rows_that_are_gone_are_no_reason_to_forget_them(folder: Path
 def test_where_only_what_is_derived_is_damaged_that_is_said(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.overwrite(db, damaging.leaves(db, "followers"), bytes)
-    those = told(found(folder))
+    those = format_findings(run_doctor(folder))
     assert "all known rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings can be read" in those
     assert "only derived tables are damaged (followers)" in those
 
@@ -187,8 +187,8 @@ def test_tables_that_cannot_be_listed(folder: Path) -> None:
     """The pages that say which tables there are."""
     db = folder / "dedup.db"
     damaging.overwrite(db, damaging.leaves(db, "sqlite_schema"), bytes)
-    those = found(folder)
-    assert "the list of tables cannot be read" in told(those)
+    those = run_doctor(folder)
+    assert "the list of tables cannot be read" in format_findings(those)
     checked = run(folder, "doctor", "--format", "json").json()["checked"]
     assert "records" not in checked
     assert "directories" in checked, "the rest is looked at all the same"
@@ -199,13 +199,13 @@ def test_tables_that_cannot_be_listed(folder: Path) -> None:
 
 def _missing(folder: Path) -> str:
     (folder / "dedup.db").unlink()
-    return told(found(folder))
+    return format_findings(run_doctor(folder))
 
 
 def test_a_database_that_is_not_there(folder: Path) -> None:
     for path in folder.glob("dedup.db*"):
         path.unlink()
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["message"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "Run 'dedup scan' to create it.")
     assert run(folder, "doctor", "--repair").code == 1
     assert not list(folder.glob("dedup.db*")), "nothing is made by asking"
@@ -213,33 +213,33 @@ def test_a_database_that_is_not_there(folder: Path) -> None:
 
 def test_a_database_that_was_taken_away(folder: Path) -> None:
     (folder / "dedup.db").unlink()
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert "There was a database:" in one["remedy"]
     assert "dedup.db.index" in one["remedy"]
 
 
 def test_a_database_that_is_empty(folder: Path) -> None:
     (folder / "dedup.db").write_bytes(b"")
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["severity"], one["message"]) == ("error", f"{folder / 'dedup.db'} is empty")
 
 
 def test_a_database_that_is_a_folder(folder: Path) -> None:
     (folder / "dedup.db").unlink()
     (folder / "dedup.db").mkdir()
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert one["message"].endswith("is not a regular file")
 
 
 def test_a_newer_and_an_older_database(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.by_sql(db, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["severity"], "9999_later" in one["message"], one["remedy"]) == ("error", True, "Install that version.")
     last = max(schema.MIGRATION_NAMES)
     damaging.by_sql(db, f"DELETE FROM _sqlite_migrations WHERE name IN ('9999_later', '{last}')")
     before = db.read_bytes()
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["severity"], "older version" in one["message"]) == ("warning", True)
     assert run(folder, "doctor", "--repair").code == 0
     assert db.read_bytes() == before
@@ -248,7 +248,7 @@ def test_a_newer_and_an_older_database(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["dedup.db", "dedup.db.index", "dedup.db.lock"])
 def test_what_others_may_open_is_named(folder: Path, name: str) -> None:
     (folder / name).chmod(0o644)
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert one["severity"] == "warning"
     assert f"{folder / name} (mode 644)" in one["message"]
     assert one["remedy"] == f"Run chmod 600 {folder / name}"
@@ -257,7 +257,7 @@ def test_what_others_may_open_is_named(folder: Path, name: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_files_of_other_users(folder: Path) -> None:
     os.chown(folder / "dedup.db.index", 12345, -1)
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert one["message"] == f"{folder / 'dedup.db.index'} belong to a user other than the owner of the database"
     assert f"chown {os.geteuid()}" in one["remedy"]
     os.chown(folder / "dedup.db.index", 0, -1)
@@ -265,26 +265,26 @@ def test_files_of_other_users(folder: Path) -> None:
 
 def test_a_folder_that_everybody_may_write(folder: Path) -> None:
     folder.chmod(0o777)
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["severity"], "any user may replace the database" in one["message"]) == ("error", True)
     folder.chmod(0o1777)
-    assert found(folder) == [], "in one with the sticky bit nobody can"
+    assert run_doctor(folder) == [], "in one with the sticky bit nobody can"
 
 
 def test_a_database_that_may_not_be_read(folder: Path) -> None:
     (folder / "dedup.db").chmod(0)
     ran = bound(folder, "doctor", "--format", "json")
     assert ran.code == 1
-    assert "may not read" in told(ran.json()["findings"])
+    assert "may not read" in format_findings(ran.json()["findings"])
 
 
 def test_a_database_without_its_log_mode(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "dedup.db")) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["severity"], "not in WAL mode" in one["message"]) == ("warning", True)
     assert run(folder, "scan").code == 0
-    assert found(folder) == []
+    assert run_doctor(folder) == []
 
 
 def test_a_large_log(folder: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_large_log(folder: Path) -> None:
     with open(log, "wb") as file:
         file.truncate(300 << 20)
     log.chmod(0o600)
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert (one["severity"], "has 315 MB" in one["message"]) == ("warning", True)
 
 
@@ -307,7 +307,7 @@ def test_a_log_of_another_database(tmp_path: Path) -> None:
             assert run(tmp_path, "scan").code == 0
     shutil.copy(backup, db)
     before = db.read_bytes()
-    errors = [f for f in found(tmp_path) if f["severity"] == "error"]
+    errors = [f for f in run_doctor(tmp_path) if f["severity"] == "error"]
     assert len(errors) == 1, "without that log the backup is sound"
     assert "dedup.db-wal does not belong to this database" in errors[0]["message"]
     assert f"move {db}-wal and {db}-shm away" in errors[0]["remedy"]
@@ -319,12 +319,12 @@ def test_a_backup_that_was_put_in_place(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "dedup.db", tmp_path / "backup.db")
     damaging.fill(tmp_path / "crawl", 8, first=50)
     assert run(tmp_path, "scan").code == 0
-    assert found(tmp_path) == []
+    assert run_doctor(tmp_path) == []
     shutil.copy(tmp_path / "backup.db", tmp_path / "dedup.db")
-    those = found(tmp_path)
+    those = run_doctor(tmp_path)
     assert {f["severity"] for f in those} == {"warning"}
-    assert "a later state of it, with 13 more texts" in told(those)
-    assert "is that of another state of the database" in told(those)
+    assert "a later state of it, with 13 more texts" in format_findings(those)
+    assert "is that of another state of the database" in format_findings(those)
 
 
 _WRITE = """
@@ -342,9 +342,9 @@ def test_a_file_put_in_place_under_the_writer(folder: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", _WRITE, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
-        assert "what it records is lost" not in told(found(folder))
+        assert "what it records is lost" not in format_findings(run_doctor(folder))
         (folder / "backup.db").rename(db)
-        (one,) = (f for f in found(folder) if f["severity"] == "error")
+        (one,) = (f for f in run_doctor(folder) if f["severity"] == "error")
         assert f"'dedup watch' (process {process.pid}" in one["message"]
         assert "what it records is lost" in one["message"]
         process.communicate(b"")
@@ -353,18 +353,18 @@ def test_a_file_put_in_place_under_the_writer(folder: Path) -> None:
 # Watches
 
 
-def _around(**told: Any) -> SystemProbes:
+def _around(**replaced: Any) -> SystemProbes:
     plenty = os.statvfs_result((4096, 4096, 1 << 40, 1 << 40, 1 << 40, 1 << 30, 1 << 30, 1 << 30, 0, 255))
     usual: dict[str, Any] = {
         "read_inotify_limits": lambda: InotifyLimits(1 << 20, 128),
         "read_mounts": list,
         "read_space": lambda _: plenty,
     }
-    return SystemProbes(**usual | told)
+    return SystemProbes(**usual | replaced)
 
 
 def test_a_machine_with_room_for_everything_has_no_findings(folder: Path) -> None:
-    assert [f for f in examined(folder, _around()) if f.severity != "ok"] == []
+    assert [f for f in list_findings(folder, _around()) if f.severity != "ok"] == []
 
 
 KERNEL = "/proc/sys/fs/inotify/max_user_"
@@ -383,14 +383,14 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
     ],
 )  # fmt: skip
 def test_watches_that_will_not_do(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
-    (one,) = (f for f in examined(folder, _around(read_inotify_limits=lambda: limits)) if f.check == "watches")
+    (one,) = (f for f in list_findings(folder, _around(read_inotify_limits=lambda: limits)) if f.check == "watches")
     assert one.severity == "warning", "the timer's scan finds what no event tells of"
     assert words in one.message
     assert remedy in one.remedy
 
 
 def test_limits_that_nothing_says_are_no_finding(folder: Path) -> None:
-    assert [f for f in examined(folder, _around(read_inotify_limits=lambda: InotifyLimits(None, None))) if f.check == "watches"] == []
+    assert [f for f in list_findings(folder, _around(read_inotify_limits=lambda: InotifyLimits(None, None))) if f.check == "watches"] == []
 
 
 @pytest.mark.system
@@ -410,7 +410,7 @@ def _configured(folder: Path, *directories: Path, database: Path | None = None) 
 
 def test_a_crawl_directory_that_is_not_there(folder: Path) -> None:
     _configured(folder, folder / "nowhere")
-    one, left = found(folder)
+    one, left = run_doctor(folder)
     assert (left["severity"], "is not configured" in left["message"]) == ("warning", True), left
     assert (one["check"], one["severity"]) == ("directories", "error")
     assert "nowhere does not exist" in one["message"]
@@ -438,16 +438,16 @@ def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Pat
 def test_no_crawl_directory(folder: Path) -> None:
     """Those that were scanned are looked at; where there are none either, that is said."""
     (folder / "config.toml").write_text(f'[database]\npath = "{folder / "dedup.db"}"\n')
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     for path in folder.glob("dedup.db*"):
         path.unlink()
-    assert "no crawl directory is configured" in told(found(folder))
+    assert "no crawl directory is configured" in format_findings(run_doctor(folder))
 
 
 def test_overlapping_crawl_directories(folder: Path) -> None:
     (folder / "a" / "b").mkdir(parents=True)
     _configured(folder, folder / "a", folder / "a" / "b")
-    one, left = found(folder)
+    one, left = run_doctor(folder)
     assert (one["severity"], "overlap" in one["message"]) == ("error", True)
     assert (left["severity"], "is not configured" in left["message"]) == ("warning", True), left
 
@@ -456,10 +456,10 @@ def test_a_crawl_directory_that_is_another(tmp_path: Path) -> None:
     scanned_crawl(tmp_path)
     (tmp_path / "crawl").rename(tmp_path / "away")
     (tmp_path / "crawl").mkdir()
-    (one,) = found(tmp_path)
+    (one,) = run_doctor(tmp_path)
     assert (one["severity"], "it counts as not mounted" in one["message"], one["remedy"]) == ("error", True, "Mount it.")
     (tmp_path / "crawl" / "file").touch()
-    (one,) = found(tmp_path)
+    (one,) = run_doctor(tmp_path)
     assert (one["severity"], "is not the directory of the last scan" in one["message"]) == ("warning", True)
 
 
@@ -467,7 +467,7 @@ def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scan
     """As `scan` refuses to make one there, somebody moved it, or named a directory around it."""
     (folder / "dedup.db").rename(scanned / "dedup.db")
     _configured(folder, scanned, database=scanned / "dedup.db")
-    assert [one["severity"] for one in found(folder) if "is inside the crawl directory" in one["message"]] == ["error"]
+    assert [one["severity"] for one in run_doctor(folder) if "is inside the crawl directory" in one["message"]] == ["error"]
     refused = run(folder, "scan")
     assert (refused.code, "lies inside the crawl directory" in refused.err) == (2, True)
 
@@ -475,13 +475,13 @@ def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scan
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])
 def test_network_file_systems(folder: Path, scanned: Path, kind: str) -> None:
     there = [Mount(b"/", "ext4"), Mount(os.fsencode(scanned), kind)]
-    (one,) = (f for f in examined(folder, _around(read_mounts=lambda: there)) if f.check == "directories")
+    (one,) = (f for f in list_findings(folder, _around(read_mounts=lambda: there)) if f.check == "directories")
     assert (one.severity, f"network file system ({kind} at {scanned})" in one.message) == ("warning", True)
     there = [Mount(b"/", "ext4"), Mount(os.fsencode(folder), kind)]
-    (one,) = (f for f in examined(folder, _around(read_mounts=lambda: there)) if f.check == "directories")
+    (one,) = (f for f in list_findings(folder, _around(read_mounts=lambda: there)) if f.check == "directories")
     assert (one.severity, "the database is on a network file system" in one.message) == ("error", True)
     there = [Mount(b"/", kind), Mount(os.fsencode(folder), "ext4"), Mount(os.fsencode(scanned), "xfs")]
-    assert [f for f in examined(folder, _around(read_mounts=lambda: there)) if f.check == "directories"] == []
+    assert [f for f in list_findings(folder, _around(read_mounts=lambda: there)) if f.check == "directories"] == []
 
 
 def test_mounts_as_the_kernel_writes_them(tmp_path: Path) -> None:
@@ -525,7 +525,7 @@ def _space(megabytes: int, files: int = 1 << 20) -> Callable[[str], os.statvfs_r
     ],
 )
 def test_room(folder: Path, space: Callable[[str], os.statvfs_result], severity: str | None, words: str) -> None:
-    those = [f for f in examined(folder, _around(read_space=space)) if f.check == "disk" and "temporary" not in f.message]
+    those = [f for f in list_findings(folder, _around(read_space=space)) if f.check == "disk" and "temporary" not in f.message]
     assert [f.severity for f in those] == [severity] * (severity is not None)
     assert words in "".join(f.message for f in those)
 
@@ -536,7 +536,7 @@ def test_room_for_a_large_database(folder: Path) -> None:
         file.truncate(8_000_000_000)
     with open(folder / "dedup.db.index", "r+b") as file:
         file.truncate(500_000_000)
-    there = examined(folder, _around(read_space=_space(2900)), quick=True)
+    there = list_findings(folder, _around(read_space=_space(2900)), quick=True)
     (one,) = (f for f in there if f.check == "disk")
     assert "3,000 MB should be: the database has 8.0 GB" in one.message
 
@@ -545,13 +545,13 @@ def test_a_file_system_that_cannot_be_asked(folder: Path) -> None:
     def refuse(_: str) -> os.statvfs_result:
         raise OSError(5, "Input/output error")
 
-    (one,) = (f for f in examined(folder, _around(read_space=refuse)) if f.check == "disk")
+    (one,) = (f for f in list_findings(folder, _around(read_space=refuse)) if f.check == "disk")
     assert (one.severity, "Input/output error" in one.message) == ("error", True)
 
 
 def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.doctor.environment.find_temporary_folder", lambda _: None)
-    (one,) = (f for f in examined(folder, _around()) if f.check == "disk")
+    (one,) = (f for f in list_findings(folder, _around()) if f.check == "disk")
     assert (one.severity, "no folder for SQLite's temporary files" in one.message) == ("error", True)
 
 
@@ -560,7 +560,8 @@ def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_clock_that_was_set_back(folder: Path) -> None:
     those = {
-        f.message.split(":")[0].split(" at ")[0]: f for f in examined(folder, _around(current_time=lambda: "2026-03-02T12:00:00+00:00"))
+        f.message.split(":")[0].split(" at ")[0]: f
+        for f in list_findings(folder, _around(current_time=lambda: "2026-03-02T12:00:00+00:00"))
     }
     told_ = "\n".join(those)
     assert "the clock shows 2026-03-02T12" in told_ or any("the clock was set back" in f.message for f in those.values())
@@ -572,10 +573,10 @@ def test_a_clock_that_was_set_back(folder: Path) -> None:
 
 
 def test_a_crawl_of_tomorrow(tmp_path: Path) -> None:
-    Made(crawled_at="2199-01-01 00:00:00").write(tmp_path / "crawl")
+    ArticleFile(crawled_at="2199-01-01 00:00:00").write(tmp_path / "crawl")
     damaging.configure(tmp_path)
     assert run(tmp_path, "scan").code == 0
-    (one,) = found(tmp_path)
+    (one,) = run_doctor(tmp_path)
     assert (one["check"], one["severity"]) == ("clock", "warning")
     assert "pages whose current sighting has a time in the future" in one["message"]
 
@@ -585,13 +586,13 @@ def test_a_package_that_makes_it_faster(folder: Path, monkeypatch: pytest.Monkey
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr("dedup.doctor.environment.version", missing)
-    (one,) = (f for f in examined(folder, _around()) if f.check == "packages")
+    (one,) = (f for f in list_findings(folder, _around()) if f.check == "packages")
     assert (one.severity, "numba is not installed" in one.message) == ("ok", True)
 
 
 def test_a_sqlite_that_is_too_old(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 30, 0))
-    those = examined(folder, _around())
+    those = list_findings(folder, _around())
     assert [f.severity for f in those if f.check == "packages"] == ["error"]
 
 
@@ -607,10 +608,10 @@ def test_a_database_behind_a_link(folder: Path) -> None:
     (folder / "dedup.db").symlink_to(folder / "real" / "kept.db")
     for end in (".index", ".passages", ".search"):
         (folder / f"dedup.db{end}").rename(folder / "real" / f"kept.db{end}")
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     (folder / "real" / "kept.db-wal").write_bytes(bytes(100))
     (folder / "real" / "kept.db-wal").chmod(0o666)
-    (one,) = found(folder)
+    (one,) = run_doctor(folder)
     assert f"{folder / 'real' / 'kept.db-wal'} (mode 666)" in one["message"]
 
 
@@ -628,6 +629,6 @@ def test_files_whose_writers_cannot_be_detected_are_named_with_what_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch, rights: LeaseRights, warned: bool
 ) -> None:
     monkeypatch.setattr(leases, "read_rights", lambda *_: rights)
-    those = [f for f in examined(folder) if "cannot detect writers" in f.message]
+    those = [f for f in list_findings(folder) if "cannot detect writers" in f.message]
     assert [(f.check, f.severity) for f in those] == [("directories", "warning")] * warned
     assert all(f"files of user {os.geteuid()}" in f.message and "CAP_LEASE" in f.remedy for f in those)

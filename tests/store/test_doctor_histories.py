@@ -19,8 +19,8 @@ from dedup.doctor.matches import WRONG_MATCHES
 from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import Made
-from tests.builders.doctor import base_rows, copy_of, examined, found, summed_rows, told
+from tests.builders.crawl import ArticleFile
+from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, run_doctor, summed_rows
 from tests.builders.labelled_changes import BODY
 
 NOTICE = "Content not found"
@@ -31,8 +31,8 @@ OSCILLATING = range(15, 21)
 """Numbers of the files of a page that goes to and fro between two states, and then on to others."""
 
 
-def _article(page: int, day: int, body: str = BODY, **given: Any) -> Made:
-    return Made(body=body, aid=f"{page:010}", crawled_at=f"2026-03-0{day} 01:00:00", **given)
+def _article(page: int, day: int, body: str = BODY, **given: Any) -> ArticleFile:
+    return ArticleFile(body=body, aid=f"{page:010}", crawled_at=f"2026-03-0{day} 01:00:00", **given)
 
 
 def varied_crawl(folder: Path) -> Path:
@@ -202,13 +202,13 @@ def test_an_altered_value_is_found_and_repaired(folder: Path, table: str, sql: s
     db = folder / "dedup.db"
     before, base, summed = running.dump(db), base_rows(db), summed_rows(db)
     assert damaging.by_sql(db, f"UPDATE {table} SET {sql}") > 0
-    those = found(folder)
-    assert words in told(those)
-    assert all(f["repairable"] for f in those if f["severity"] == "error"), told(those)
+    those = run_doctor(folder)
+    assert words in format_findings(those)
+    assert all(f["repairable"] for f in those if f["severity"] == "error"), format_findings(those)
     repaired = run(folder, "doctor", "--repair", "--format", "json")
     assert repaired.code == 0, repaired.out
     assert repaired.json()["repaired"]
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     assert running.dump(db) == before
     assert base_rows(db) == base
     assert summed_rows(db) == summed
@@ -221,7 +221,7 @@ def test_every_computed_column_is_among_those(folder: Path, table: str) -> None:
 
 
 def test_a_healthy_database_with_every_kind_of_history_has_no_finding(folder: Path) -> None:
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     checked = run(folder, "doctor", "--format", "json").json()["checked"]
     assert [(checked["histories"],)] == _rows(folder / "dedup.db", "SELECT count(*) FROM sightings")
     shown = _rows(folder / "dedup.db", "SELECT DISTINCT check_cause FROM readings ORDER BY 1")
@@ -237,7 +237,7 @@ def test_everything_altered_at_once_is_repaired_at_once(folder: Path) -> None:
         damaging.by_sql(db, f"UPDATE {table} SET {those[0][0]}")
     assert run(folder, "doctor", "--repair").code == 0
     assert running.dump(db) == before
-    assert found(folder) == []
+    assert run_doctor(folder) == []
 
 
 def test_what_is_computed_in_parts_is_what_is_computed_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,9 +246,9 @@ def test_what_is_computed_in_parts_is_what_is_computed_at_once(folder: Path, mon
 
     for module, name in ((histories, "BATCH_SIZE"), (records, "BATCH_SIZE"), (page_history, "CHUNK"), (mismatch_causes, "CHUNK")):
         monkeypatch.setattr(module, name, 2)
-    assert found(folder) == []
+    assert run_doctor(folder) == []
     damaging.by_sql(folder / "dedup.db", "UPDATE changes SET severity = 'trivial'", "UPDATE sightings SET crawled_at_source = 'mtime'")
-    whats = [f.message for f in examined(folder) if f.check == "histories"]
+    whats = [f.message for f in list_findings(folder) if f.check == "histories"]
     number = _rows(folder / "dedup.db", "SELECT count(*) FROM sightings")[0][0]
     assert f"{WRONG_SIGHTINGS}: {int(str(number)) - 1:,} (" in whats[0]
     assert f"{WRONG_CLASSIFICATIONS}: 5 (" in whats[1]
@@ -266,9 +266,9 @@ def test_changes_judged_by_other_settings_are_left_to_reindex(folder: Path) -> N
     configured = config.read_text("utf-8")
     config.write_text(configured + "[changes]\ntypo_edits = 1\n", "utf-8")
     damaging.by_sql(folder / "dedup.db", f"UPDATE changes SET severity = 'trivial' WHERE {SUBSTANCE}")
-    assert [f["check"] for f in found(folder)] == ["configuration"]
+    assert [f["check"] for f in run_doctor(folder)] == ["configuration"]
     assert run(folder, "reindex", "--changes").code == 0
-    assert found(folder) == []
+    assert run_doctor(folder) == []
 
 
 def test_no_alert_is_made_of_what_is_repaired(scanned: Path, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_sighting_is_not_computed_from_what_is_left_of_its_readings(folder: Pa
     db = folder / "dedup.db"
     (kept,) = _rows(db, f"SELECT id, metadata_id FROM sightings WHERE {TWICE}")
     damaging.by_sql(db, f"DELETE FROM metadata WHERE id = {kept[1]}")
-    assert not any(f["check"] == "histories" for f in found(folder))
+    assert not any(f["check"] == "histories" for f in run_doctor(folder))
     assert run(folder, "doctor", "--repair").code == 1
     assert _rows(db, f"SELECT id, metadata_id FROM sightings WHERE {TWICE}") == [kept]
 
@@ -300,7 +300,7 @@ def test_nothing_is_computed_from_an_altered_body(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.by_sql(db, "UPDATE revisions SET body = replace(body, '시민단체', '어느 단체')", "UPDATE changes SET severity = 'trivial'")
     before = running.dump(db)
-    assert [f["check"] for f in found(folder) if f["severity"] == "error"] == ["digests"]
+    assert [f["check"] for f in run_doctor(folder) if f["severity"] == "error"] == ["digests"]
     assert run(folder, "doctor", "--repair").code == 1
     assert running.dump(db) == before
 
@@ -338,12 +338,12 @@ ON_ONE_PAGE = f"page_id IN (SELECT page_id FROM changes WHERE {OF_PRUNED} AND re
 )
 def test_beside_pruned_bodies_the_rest_is_repaired_and_their_judgements_are_kept(pruned: Path, sql: str) -> None:
     db = pruned / "dedup.db"
-    assert found(pruned) == []
+    assert run_doctor(pruned) == []
     before = running.dump(db)
     assert damaging.by_sql(db, f"UPDATE changes SET {sql}") > 0
-    assert WRONG_CLASSIFICATIONS in told(found(pruned))
+    assert WRONG_CLASSIFICATIONS in format_findings(run_doctor(pruned))
     assert run(pruned, "doctor", "--repair").code == 0
-    assert found(pruned) == []
+    assert run_doctor(pruned) == []
     assert running.dump(db) == before
 
 
@@ -358,7 +358,7 @@ def test_judging_again_keeps_each_judgement_of_pruned_bodies(pruned: Path) -> No
     before = running.dump(db)
     assert run(pruned, "reindex", "--changes").code == 0
     assert running.dump(db) == before
-    assert found(pruned) == []
+    assert run_doctor(pruned) == []
 
 
 # What the program fails on
@@ -372,7 +372,7 @@ def test_a_page_that_cannot_be_judged_does_not_hide_the_others(folder: Path, mon
 
     monkeypatch.setattr("dedup.scan.classifications.classify_change", fails)
     damaging.by_sql(folder / "dedup.db", f"UPDATE changes SET severity = 'trivial' WHERE {SUBSTANCE}")
-    those = [(f.severity, f.message) for f in examined(folder) if f.check == "histories"]
+    those = [(f.severity, f.message) for f in list_findings(folder) if f.check == "histories"]
     assert [severity for severity, _ in those] == ["error", "warning"]
     assert those[0][1].startswith(f"{WRONG_CLASSIFICATIONS}: 1 (")
     assert those[1][1].startswith("pages whose changes could not be classified because of an internal error: 1 (")

@@ -16,8 +16,8 @@ from dedup import store
 from dedup.errors import DatabaseUnreadableError
 from dedup.store import descriptors, open_database, open_writable
 from dedup.store.ownership import APPLICATION_ID, require_dedup_database
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile
 
 READERS = (
     ("status",), ("history", "https://a.example/1"), ("duplicates",), ("changes",), ("report",), ("export", "articles"),
@@ -31,7 +31,7 @@ WRITERS = (("scan",), ("reindex",), ("alerts", "send"), ("prune", "--vacuum"), (
 def folder(tmp_path: Path) -> Path:
     """A crawl directory with an article, and a whole database of another name."""
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', "utf-8")
-    Made(body="본문이 한 문단으로 길게 이어진다. " * 10).write(tmp_path / "crawl")
+    ArticleFile(body="본문이 한 문단으로 길게 이어진다. " * 10).write(tmp_path / "crawl")
     assert run(tmp_path, "-d", "other.db", "scan").code == 0
     return tmp_path
 
@@ -135,7 +135,7 @@ def state(path: Path) -> tuple[object, ...]:
     return found.st_ino, found.st_mode, found.st_size, held, log.read_bytes() if log.exists() else b"", beside
 
 
-def refused(ran: Ran, code: int = 3) -> bool:
+def refused(ran: CommandResult, code: int = 3) -> bool:
     return (ran.code, ran.out, ran.err.count("\n"), "places.db" in ran.err) == (code, "", 1, True)
 
 

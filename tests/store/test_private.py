@@ -19,8 +19,8 @@ from dedup.similarity import jit
 from dedup.store import open_database, open_writable
 from dedup.store.lock import Lock, current_holder
 from tests.builders import scans as running
-from tests.builders.command import Ran, command, run
-from tests.builders.crawl import Made, words
+from tests.builders.command import CommandResult, command, run
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.daemon import watching
 from tests.builders.private_files import KINDS, mode_of, plant, unharmed
 
@@ -37,7 +37,7 @@ def umask_0() -> Iterator[None]:
 def articles(crawl: Path, number: int) -> None:
     rng = random.Random(number)
     for i in range(number):
-        Made(body=" ".join(words(rng, 60)), aid=f"{i:04}").write(crawl)
+        ArticleFile(body=" ".join(words(rng, 60)), aid=f"{i:04}").write(crawl)
 
 
 def test_everything_beside_the_database_is_its_owners_alone_whatever_the_umask(
@@ -183,7 +183,7 @@ def test_a_database_that_is_a_link_of_the_operators_is_opened(crawl: Path, db: P
 # Where others may write
 
 
-def scanned(folder: Path, *options: str) -> Ran:
+def scanned(folder: Path, *options: str) -> CommandResult:
     return run(folder, "-d", "in/deeper/dedup.db", "scan", folder / "crawl", *options)
 
 

@@ -13,8 +13,8 @@ from sqlite_utils import Database
 
 from dedup import errors
 from dedup.store import open_database, open_writable, schema
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile
 from tests.builders.schemas import later
 
 DIGESTS = {"0001_base": "39bce90ddd876ff5bc031785316129f239e358c9c287fa70be66f74ce2f463c0"}
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     """A scanned crawl directory."""
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', "utf-8")
     for n in range(3):
-        Made(aid=f"{n:04}", body="본문이 한 문단으로 길게 이어진다. " * 10).write(tmp_path / "crawl")
+        ArticleFile(aid=f"{n:04}", body="본문이 한 문단으로 길게 이어진다. " * 10).write(tmp_path / "crawl")
     assert run(tmp_path, "scan").code == 0
     return tmp_path
 
@@ -132,7 +132,7 @@ ALTERED = {
 }
 
 
-def doctor(folder: Path, *options: str) -> Ran:
+def doctor(folder: Path, *options: str) -> CommandResult:
     return run(folder, "doctor", "-f", "json", *options)
 
 

@@ -34,7 +34,7 @@ from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import words as invented
 from tests.builders.oracle import assert_holds
-from tests.builders.search import NOBODY, filled, looked_for, numbered, scanned, titles
+from tests.builders.search import NOBODY, filled, numbered, scanned, search_page, titles
 
 # What a text is found by
 
@@ -143,7 +143,7 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_query_finds_these_and_no_others(five: Path, asked: str, expected: list[int] | None) -> None:
     if expected is None:
-        assert looked_for(five, asked).problem
+        assert search_page(five, asked).problem
     else:
         assert titles(five, asked) == [f"글 {n}" for n in expected]
 
@@ -187,7 +187,7 @@ def test_a_publisher_is_found_under_every_name_of_its_house(crawl: Path, db: Pat
     ],
 )
 def test_what_cannot_be_looked_for_is_told_why(five: Path, asked: str, why: str) -> None:
-    found = looked_for(five, asked)
+    found = search_page(five, asked)
     assert why in found.problem
     assert found.hits == ()
 
@@ -226,14 +226,14 @@ HOSTILE = [
 
 @pytest.mark.parametrize("asked", HOSTILE)
 def test_no_query_raises(five: Path, asked: str) -> None:
-    found = looked_for(five, asked)
+    found = search_page(five, asked)
     assert "cannot be read" not in found.problem
 
 
 @settings(deadline=None)
 @given(st.text(st.one_of(st.sampled_from("가나다 ab*\"'-:()^{}+\0title:"), st.characters()), max_size=60))
 def test_no_query_at_all_raises(five: Path, asked: str) -> None:
-    assert "cannot be read" not in looked_for(five, asked).problem
+    assert "cannot be read" not in search_page(five, asked).problem
 
 
 # Pages of results
@@ -244,7 +244,7 @@ def test_results_come_newest_first_in_pages_that_join(crawl: Path, db: Path) -> 
     seen: list[str] = []
     before, pages = None, 0
     while True:
-        found = looked_for(db, "예산", before, 10)
+        found = search_page(db, "예산", before, 10)
         seen += [hit.url for hit in found.hits]
         pages += 1
         before = found.next_cursor
@@ -257,12 +257,12 @@ def test_results_come_newest_first_in_pages_that_join(crawl: Path, db: Path) -> 
 
 def test_a_page_that_is_full_and_the_last_has_no_next_one(crawl: Path, db: Path) -> None:
     scanned(crawl, db, *(numbered(n, f"예산 이야기 {n}") for n in range(10)))
-    assert looked_for(db, "예산", limit=10).next_cursor is None
+    assert search_page(db, "예산", limit=10).next_cursor is None
 
 
 @pytest.mark.parametrize("before", ["", "x", "AAAA", "9" * 400, "가", "__________8"])
 def test_a_place_that_is_none_is_told(five: Path, before: str) -> None:
-    assert "not a valid cursor" in looked_for(five, "예산", before).problem
+    assert "not a valid cursor" in search_page(five, "예산", before).problem
 
 
 def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,8 +284,8 @@ def test_no_hit_is_lost_between_two_chunks_of_candidates(crawl: Path, db: Path, 
     """Every fifth candidate matches: the first one after each chunk of four."""
     monkeypatch.setattr(searcher, "_CHUNK_ROWS", 4)
     scanned(crawl, db, *(numbered(n, f"{'예산안' if n % 5 == 0 else '예산 산안'} {n}") for n in range(20)))
-    assert len(looked_for(db, "예산안", limit=3).hits) == 3
-    assert len(looked_for(db, "예산안").hits) == 4
+    assert len(search_page(db, "예산안", limit=3).hits) == 3
+    assert len(search_page(db, "예산안").hits) == 4
 
 
 # What is shown
@@ -301,7 +301,7 @@ def test_a_hit_shows_its_page_its_last_crawl_and_what_stands_around_it(crawl: Pa
     scanned(crawl, db, first)
     numbered(1, first.body, title="예산 소식", crawled_at="2026-03-03 00:30:00").write(crawl, "again.md")
     running.scan(crawl, db)
-    (hit,) = looked_for(db, "예산 의결").hits
+    (hit,) = search_page(db, "예산 의결").hits
     assert hit.url == first.address
     assert hit.crawled_at == "2026-03-03T00:30:00+00:00"
     assert hit.current
@@ -318,8 +318,8 @@ def test_an_earlier_text_is_found_and_is_told_not_to_be_what_the_page_shows(craw
     numbered(1, "예산은 200억이다", crawled_at="2026-03-03 00:30:00").write(crawl, "later.md")
     running.scan(crawl, db)
     filled(db)
-    assert [(hit_texts(hit.snippet), hit.current) for hit in looked_for(db, "예산은").hits] == [(["예산은"], True), (["예산은"], False)]
-    assert [hit.current for hit in looked_for(db, "100억").hits] == [False]
+    assert [(hit_texts(hit.snippet), hit.current) for hit in search_page(db, "예산은").hits] == [(["예산은"], True), (["예산은"], False)]
+    assert [hit.current for hit in search_page(db, "100억").hits] == [False]
 
 
 @settings(deadline=None)
@@ -355,11 +355,11 @@ def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl:
         assert search.update(should_stop=lambda: next(asked)) == IndexProgress(8, 2)
         search.close()
         assert index_coverage(database) == IndexCoverage(8, 10)
-    assert looked_for(db, "예산").coverage == IndexCoverage(8, 10)
-    assert len(looked_for(db, "예산").hits) == 8
+    assert search_page(db, "예산").coverage == IndexCoverage(8, 10)
+    assert len(search_page(db, "예산").hits) == 8
     assert filled(db) == IndexProgress(2, 0)
     assert filled(db) == IndexProgress(0, 0)
-    assert len(looked_for(db, "예산").hits) == 10
+    assert len(search_page(db, "예산").hits) == 10
 
 
 def test_no_time_enters_nothing(crawl: Path, db: Path) -> None:
@@ -392,7 +392,7 @@ def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_be
     assert titles(db, "육교") == []
     assert titles(db, "항구") == ["제목2"]
     assert titles(db, "소식") == ["제목1", "제목2"]
-    assert looked_for(db, "소식").coverage == IndexCoverage(2, 2)
+    assert search_page(db, "소식").coverage == IndexCoverage(2, 2)
     assert_holds(crawl, db)
 
 
@@ -455,7 +455,7 @@ def test_a_pruned_text_is_found_by_its_title_alone_and_wholly_when_a_file_shows_
     assert run(folder, "scan").code == 0
     assert run(folder, "prune").code == 0
     assert titles(db, "육교") == []
-    found = [hit for hit in looked_for(db, "title:제목1").hits if hit.snippet is None]
+    found = [hit for hit in search_page(db, "title:제목1").hits if hit.snippet is None]
     assert [hit.pruned_at is not None for hit in found] == [True]
     with open_writable(str(db), "test") as database:
         rebuild(database)

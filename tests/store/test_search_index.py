@@ -16,18 +16,18 @@ import pytest
 from dedup.search import IndexCoverage, IndexProgress, SearchIndexer, index_coverage, index_file, index_tables
 from dedup.store import open_database, open_writable
 from tests.builders import scans as running
-from tests.builders.command import Ran, run
+from tests.builders.command import CommandResult, run
 from tests.builders.daemon import NEVER, watching
 from tests.builders.oracle import assert_holds, assert_sound
 from tests.builders.private_files import KINDS, mode_of, plant, unharmed
 from tests.builders.processes import patched
-from tests.builders.search import filled, looked_for, numbered, scanned, titles
+from tests.builders.search import filled, numbered, scanned, search_page, titles
 
 # Its file
 
 
 def revisions_found(db: Path, asked: str = "이야기") -> int:
-    return len(looked_for(db, asked).hits)
+    return len(search_page(db, asked).hits)
 
 
 def three(crawl: Path, db: Path) -> Path:
@@ -60,7 +60,7 @@ def test_something_else_in_its_place_is_not_touched_and_never_in_the_way(crawl: 
     assert unharmed(target, kind)
     if kind == "folder":
         assert made.problem
-        assert looked_for(db, "예산").hits == ()
+        assert search_page(db, "예산").hits == ()
     else:
         assert made == IndexProgress(1, 0)
         assert revisions_found(db) == 1
@@ -74,7 +74,7 @@ def test_nothing_is_written_through_a_link_beside_an_index_that_is_whole(crawl: 
     target = plant(Path(f"{place}{end}"), kind)
     numbered(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
-    assert looked_for(db, "이야기").problem
+    assert search_page(db, "이야기").problem
     assert filled(db) == IndexProgress(4, 0)
     assert unharmed(target, kind)
     assert revisions_found(db) == 4
@@ -123,7 +123,7 @@ DAMAGE = {
 def test_whatever_is_wrong_with_the_index_it_is_made_again(crawl: Path, db: Path, harm: str) -> None:
     place = three(crawl, db)
     DAMAGE[harm](place)
-    asked = looked_for(db, "이야기")
+    asked = search_page(db, "이야기")
     assert (asked.hits == () and asked.problem) or len(asked.hits) == 3
     numbered(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
@@ -145,15 +145,15 @@ def test_an_older_copy_of_the_database_finds_what_it_has_and_nothing_else(crawl:
     for gone in crawl.glob("*_000000000[78]*"):
         gone.unlink()
     shutil.copy(tmp_path / "older", db)
-    assert looked_for(db, "이야기").coverage.indexed == 0
+    assert search_page(db, "이야기").coverage.indexed == 0
     assert titles(db, "육교") == []
     numbered(9, "다리 이야기").write(crawl)
     numbered(10, "항구 이야기").write(crawl)
     running.scan(crawl, db)
-    assert looked_for(db, "이야기").coverage.indexed == 0
+    assert search_page(db, "이야기").coverage.indexed == 0
     filled(db)
     assert [titles(db, asked) for asked in ("육교", "터널", "다리", "항구")] == [[], [], ["제목9"], ["제목10"]]
-    assert looked_for(db, "이야기").coverage == IndexCoverage(5, 5)
+    assert search_page(db, "이야기").coverage == IndexCoverage(5, 5)
 
 
 def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before
     assert run(folder, "--database", "other.db", "backup", "saved.db").code == 0
     assert not (folder / "saved.db.search").exists()
     assert run(folder, "--database", "crawl.db", "restore", "saved.db").code == 0
-    assert looked_for(folder / "crawl.db", "이야기").hits == ()
+    assert search_page(folder / "crawl.db", "이야기").hits == ()
     filled(folder / "crawl.db")
     assert titles(folder / "crawl.db", "육교") == ["제목1"]
     assert titles(folder / "crawl.db", "예산") == []
@@ -213,7 +213,7 @@ def test_without_fts5_search_says_so_and_nothing_else_is_different(crawl: Path, 
 # Commands and the daemon
 
 
-def found_by(folder: Path, *args: str | Path) -> Ran:
+def found_by(folder: Path, *args: str | Path) -> CommandResult:
     return run(folder, "--database", folder / "dedup.db", "search", *args)
 
 

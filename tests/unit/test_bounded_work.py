@@ -41,7 +41,7 @@ from dedup.similarity import overlap
 from dedup.store import open_database, open_writable
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
-from tests.builders.crawl import Made, edited
+from tests.builders.crawl import ArticleFile, edited
 from tests.builders.crawl import words as prose
 
 OPTIONS = build_extract_options(Settings())
@@ -80,7 +80,8 @@ def likes(folder: Path, number: int, length: int = 120, publisher: str = "신문
     rng = random.Random(3)
     story = prose(rng, length)
     return [
-        Made(body=" ".join(edited(rng, story, 0.02)), aid=f"{n:010}", publisher=publisher.format(n)).write(folder) for n in range(number)
+        ArticleFile(body=" ".join(edited(rng, story, 0.02)), aid=f"{n:010}", publisher=publisher.format(n)).write(folder)
+        for n in range(number)
     ]
 
 
@@ -214,7 +215,7 @@ def test_a_body_is_unescaped_once_for_all_recipes(monkeypatch: pytest.MonkeyPatc
         return real(text)
 
     monkeypatch.setattr(markdown, "unescape", counted)
-    article = Made(body="&#x1F916 " * 2000, claim="0" * 32)
+    article = ArticleFile(body="&#x1F916 " * 2000, claim="0" * 32)
     reading = markdown.read_markdown(article.render().encode(), OPTIONS.read_options)
     assert reading.article is not None
     assert reading.article.check.status == "mismatched"
@@ -421,7 +422,7 @@ def test_boilerplate_is_not_learned_from_long_texts(crawl: Path, db: Path, monke
     rng = random.Random(8)
     frame = " ".join(prose(rng, 40))
     for n in range(7):
-        Made(body=" ".join(prose(rng, 60)) + "\n" + frame, aid=f"{n:010}", publisher="신문").write(crawl)
+        ArticleFile(body=" ".join(prose(rng, 60)) + "\n" + frame, aid=f"{n:010}", publisher="신문").write(crawl)
     monkeypatch.setattr(boilerplate, "MAX_LEARNED_CHARACTERS", 10)
     running.scan(crawl, db)
     with open_database(str(db)) as database:

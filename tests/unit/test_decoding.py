@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup.formats.decoding import DecodedText, decode
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 
-ARTICLE = Made(body=" ".join(words(random.Random(5), 60)), title="가람항 “자동화” 부두").render()
-KOREAN = Made(body=" ".join(words(random.Random(6), 60)), title="가람항 자동화 부두").render()
+ARTICLE = ArticleFile(body=" ".join(words(random.Random(5), 60)), title="가람항 “자동화” 부두").render()
+KOREAN = ArticleFile(body=" ".join(words(random.Random(6), 60)), title="가람항 자동화 부두").render()
 ANY = st.text(st.characters(exclude_categories=["Cs"]))
 
 
@@ -48,7 +48,7 @@ def test_a_lone_surrogate_within_utf16_is_undecodable() -> None:
 @pytest.mark.parametrize("encoding", ["cp949", "euc-kr"])
 def test_cp949_and_euc_kr_are_read(seed: int, encoding: str) -> None:
     syllables = [c for c in map(chr, range(0xAC00, 0xD7A4)) if len(c.encode(encoding)) == 2]
-    content = Made(body="".join(random.Random(seed).choices(syllables, k=500))).render()
+    content = ArticleFile(body="".join(random.Random(seed).choices(syllables, k=500))).render()
     assert decode(content.encode(encoding)) == DecodedText(content, "cp949", truncated=False)
 
 

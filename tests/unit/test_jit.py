@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dedup.similarity import jit, minhash
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +179,7 @@ def _nowhere(**_: str) -> str:
 
 @pytest.mark.parametrize("command", ["status", "duplicates", "scan", "verify crawl", "history 901_0000000001", "dump --logical"])
 def test_commands_that_sign_little_or_nothing_never_load_numba(crawl: Path, db: Path, command: str) -> None:
-    Made(body=" ".join(words(__import__("random").Random(1), 60))).write(crawl)
+    ArticleFile(body=" ".join(words(__import__("random").Random(1), 60))).write(crawl)
     (crawl.parent / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n[database]\npath = "dedup.db"\n')
     subprocess.run([sys.executable, "-m", "dedup", "scan"], cwd=crawl.parent, capture_output=True, check=True)
     done = subprocess.run(

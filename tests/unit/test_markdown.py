@@ -17,7 +17,7 @@ from dedup import formats
 from dedup.formats import ReadOptions, markdown
 from dedup.model import Article, Check, FaultKind, ParseResult
 from dedup.text.digests import RECIPES, Recipe
-from tests.builders.crawl import DIGESTS, Made, escape
+from tests.builders.crawl import DIGESTS, ArticleFile, escape
 
 OPTIONS = ReadOptions(tuple(RECIPES.values()), ZoneInfo("Asia/Seoul"), ZoneInfo("UTC"))
 WRONG = "0" * 64
@@ -81,7 +81,7 @@ RULED = "첫 단락이다.\n\n---\n\n둘째 단락이다.\n\n---\n\n셋째 단�
 @example("", "", "", "")
 def test_whatever_the_crawler_wrote_is_read_back_and_verified(body: str, title: str, author: str, publisher: str) -> None:
     for comments in (None, NO_COMMENTS):
-        found = article(Made(body=body, title=title, author=author, publisher=publisher, comments=comments).render())
+        found = article(ArticleFile(body=body, title=title, author=author, publisher=publisher, comments=comments).render())
         assert found.body == body
         assert (*verdict(found.check), found.check.recipe) == ("verified", None, "sha256(body)")
         assert found.check.computed == found.check.claimed == hashlib.sha256(body.encode()).hexdigest()
@@ -90,7 +90,7 @@ def test_whatever_the_crawler_wrote_is_read_back_and_verified(body: str, title: 
 @given(BODY, PROSE, PROSE)
 @settings(deadline=None, max_examples=200)
 def test_nothing_that_an_author_or_title_spills_displaces_the_page(body: str, title: str, author: str) -> None:
-    made = Made(body=body, title=title, author=author)
+    made = ArticleFile(body=body, title=title, author=author)
     found = article(made.render())
     assert found.url == made.address
     assert (found.crawled_at, found.metadata.published_at) == ("2026-03-02T00:30:00+00:00", "2026-03-02T00:00:00+00:00")
@@ -99,7 +99,7 @@ def test_nothing_that_an_author_or_title_spills_displaces_the_page(body: str, ti
 
 
 def test_every_value_finds_its_place() -> None:
-    made = Made(
+    made = ArticleFile(
         title="가람항: '6월' & \"개장\" = #1",
         author="김가나\n\t\t기자  \nreporter@hanbit.example",
         publisher="한빛 & 일보",
@@ -136,7 +136,7 @@ def test_unescaping_is_pythons_but_for_numbers_too_long_to_mean_a_character(raw:
 
 
 def test_a_value_escaped_twice_stays_escaped_once() -> None:
-    found = article(Made(title="a &amp; b", body="&lt;p&gt; &amp;#39;", author="&quot;").render())
+    found = article(ArticleFile(title="a &amp; b", body="&lt;p&gt; &amp;#39;", author="&quot;").render())
     assert (found.title, found.body, found.metadata.author) == ("a &amp; b", "&lt;p&gt; &amp;#39;", "&quot;")
 
 
@@ -165,9 +165,9 @@ def test_the_keys_may_stand_in_any_order() -> None:
 
 @pytest.mark.parametrize("missing", ["id", "title", "category", "publisher", "author", "published_at", "crawled_at", "url", "oid", "aid"])
 def test_any_key_may_be_missing(missing: str) -> None:
-    lines = Made(author="김가나", category="경제").render().split("\n")
+    lines = ArticleFile(author="김가나", category="경제").render().split("\n")
     found = article("\n".join(line for line in lines if not line.startswith(missing + ":")))
-    assert (found.body, verdict(found.check)) == (Made().body, ("verified", None))
+    assert (found.body, verdict(found.check)) == (ArticleFile().body, ("verified", None))
     values = {
         "id": found.metadata.id != "901_0000000001",
         "title": not found.title,
@@ -184,7 +184,7 @@ def test_any_key_may_be_missing(missing: str) -> None:
 
 
 def test_without_content_hash_an_article_is_unclaimed() -> None:
-    found = article("\n".join(line for line in Made(body=RULED).render().split("\n") if not line.startswith("content_hash:")))
+    found = article("\n".join(line for line in ArticleFile(body=RULED).render().split("\n") if not line.startswith("content_hash:")))
     assert (found.body, verdict(found.check), found.check.claimed) == (RULED, ("unclaimed", None), "")
 
 
@@ -217,7 +217,7 @@ def test_a_title_loses_the_quotes_around_it_and_no_others(printed: str, title: s
 
 @pytest.mark.parametrize("spilt", ["note: 둘째 줄", "note: 둘째\nalso: 셋째", "comment_count: 3"])
 def test_a_title_over_several_lines_is_one_even_where_a_line_looks_like_a_key(spilt: str) -> None:
-    found = article(Made(title=f"첫 줄\n{spilt}").render())
+    found = article(ArticleFile(title=f"첫 줄\n{spilt}").render())
     assert found.title == f"첫 줄\n{spilt}"
     assert found.metadata.extra == ()
     assert found.check.status == "verified"
@@ -251,8 +251,8 @@ def test_unknown_keys_are_kept_once_unescaped() -> None:
     ],
 )
 def test_a_line_spilt_by_the_author_displaces_nothing(spilt: str) -> None:
-    plain = article(Made(author="김가나").render())
-    found = article(Made(author=f"김가나\n{spilt}\n\t끝").render())
+    plain = article(ArticleFile(author="김가나").render())
+    found = article(ArticleFile(author=f"김가나\n{spilt}\n\t끝").render())
     assert found.metadata.author == f"김가나 {' '.join(spilt.split())} 끝"
     assert (found.title, found.body, found.url, found.crawled_at) == (plain.title, plain.body, plain.url, plain.crawled_at)
     assert found.check == plain.check
@@ -264,12 +264,12 @@ def test_a_line_spilt_by_the_author_displaces_nothing(spilt: str) -> None:
 def test_what_an_author_spills_does_not_decide_where_the_body_ends(author: str) -> None:
     """Without a digest: the body holds what begins the comments in the other variant of the template."""
     body = "첫 문단이다.\n\n---\n\n## 댓글 (3)\n\n둘째 문단이다."
-    found = article(Made(author=author, claim="", body=body).render())
+    found = article(ArticleFile(author=author, claim="", body=body).render())
     assert (found.body, found.metadata.author, found.metadata.extra) == (body, " ".join(author.split()), ())
 
 
 def test_keys_after_the_template_are_kept_whatever_the_author_spills() -> None:
-    found = article(Made(author="김가나\ncomment_count: 9\ndesk: x", comments=COMMENTS, extra=(("language", "ko"),)).render())
+    found = article(ArticleFile(author="김가나\ncomment_count: 9\ndesk: x", comments=COMMENTS, extra=(("language", "ko"),)).render())
     assert found.metadata.author == "김가나 comment_count: 9 desk: x"
     assert found.metadata.extra == (("comment_count", "8"), ("language", "ko"))
 
@@ -325,7 +325,7 @@ def test_a_file_that_gives_no_article_says_why(content: bytes, kind: FaultKind) 
 
 
 def test_damaged_utf8_is_a_fault() -> None:
-    raw = Made().render().encode()
+    raw = ArticleFile().render().encode()
     at = raw.index("본문".encode()) + 1
     assert fault(raw[:at] + b"\xff" + raw[at + 1 :]) == "undecodable"
 
@@ -339,7 +339,7 @@ def test_the_reader_never_raises_on_arbitrary_bytes(raw: bytes) -> None:
             assert (reading.article is None) <= bool(reading.faults)
 
 
-LARGE = Made(body=RULED, author="김가나\n\t기자", comments=COMMENTS).render().encode()
+LARGE = ArticleFile(body=RULED, author="김가나\n\t기자", comments=COMMENTS).render().encode()
 
 
 @given(st.lists(st.tuples(st.integers(0, len(LARGE)), st.integers(0, 30), st.binary(max_size=8)), max_size=5), st.integers(0, len(LARGE)))
@@ -372,21 +372,21 @@ def test_every_recipe_verifies(recipe: Recipe, comments: str | None, spelt: str)
     body, title = RULED + " A & B <c>", "제목 & 'title'"
     claim = DIGESTS[recipe.algorithm](text_of(recipe, title, body))
     written = claim.upper() if spelt == "upper" else spelt.format(claim).replace("algo", recipe.algorithm)
-    found = article(Made(body=body, title=title, claim=written, comments=comments).render())
+    found = article(ArticleFile(body=body, title=title, claim=written, comments=comments).render())
     assert found.body == body
     assert found.check == Check("verified", None, written, claim, str(recipe))
 
 
 def test_of_recipes_that_agree_the_first_configured_one_is_named() -> None:
     last_first = ReadOptions(tuple(reversed(RECIPES.values())), OPTIONS.published_zone, OPTIONS.crawled_zone)
-    found = markdown.read_markdown(Made(body="no entities").render().encode(), last_first).article
+    found = markdown.read_markdown(ArticleFile(body="no entities").render().encode(), last_first).article
     assert found is not None
     assert found.check.recipe == "sha256(escaped)"
 
 
 def test_a_recipe_that_is_not_configured_does_not_verify() -> None:
     only = ReadOptions((RECIPES["sha256(body)"],), OPTIONS.published_zone, OPTIONS.crawled_zone)
-    raw = Made(claim=hashlib.md5(Made().body.encode()).hexdigest()).render().encode()
+    raw = ArticleFile(claim=hashlib.md5(ArticleFile().body.encode()).hexdigest()).render().encode()
     found = markdown.read_markdown(raw, only).article
     assert found is not None
     assert verdict(found.check) == ("mismatched", "malformed")
@@ -406,7 +406,7 @@ BODIES = pytest.mark.parametrize("body", ["한 단락뿐이다.", RULED, "---\n\
 def test_reader_comments_are_never_part_of_the_body(
     body: str, claim: str | None, expected: tuple[str, str | None], comments: str | None
 ) -> None:
-    found = article(Made(body=body, claim=claim, comments=comments).render())
+    found = article(ArticleFile(body=body, claim=claim, comments=comments).render())
     assert found.body == body
     assert verdict(found.check) == expected
     if expected[1] != "malformed":
@@ -416,7 +416,7 @@ def test_reader_comments_are_never_part_of_the_body(
 @pytest.mark.parametrize(("claim", "status"), [(None, "verified"), (WRONG, "mismatched"), ("", "unclaimed")])
 @pytest.mark.parametrize("footer", ["", "\n", "\n\n---\n\n*Crawled at: x*", "\n\n---\n*Crawled at: x*\n*Source: y*\n\n\n"])
 def test_the_footer_may_be_missing_or_spelt_otherwise(footer: str, claim: str | None, status: str) -> None:
-    whole = Made(body=RULED, claim=claim).render()
+    whole = ArticleFile(body=RULED, claim=claim).render()
     found = article(whole[: whole.rindex("\n\n---\n")] + footer)
     assert (found.body, found.check.status) == (RULED, status)
     assert found.check.cause == (None if status != "mismatched" else "altered" if "Crawled" in footer else "truncated")
@@ -433,7 +433,11 @@ def test_without_a_title_block_the_body_follows_the_header() -> None:
 @pytest.mark.parametrize("bom", [b"", codecs.BOM_UTF8])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends_and_a_bom_make_no_difference(end: str, bom: bytes) -> None:
-    for made in (Made(body=RULED), Made(body=RULED, claim=""), Made(body=RULED, comments=COMMENTS, author="김\n\t기자")):
+    for made in (
+        ArticleFile(body=RULED),
+        ArticleFile(body=RULED, claim=""),
+        ArticleFile(body=RULED, comments=COMMENTS, author="김\n\t기자"),
+    ):
         raw = bom + made.render().replace("\n", end).encode()
         assert article(raw) == article(made.render())
 
@@ -443,19 +447,19 @@ def test_line_ends_and_a_bom_make_no_difference(end: str, bom: bytes) -> None:
     [("utf-16-le", b""), ("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", b""), ("utf-16-be", codecs.BOM_UTF16_BE), ("cp949", b"")],
 )
 def test_other_encodings_are_read_and_noted(encoding: str, bom: bytes) -> None:
-    found = article(bom + Made(body=RULED).render().encode(encoding))
+    found = article(bom + ArticleFile(body=RULED).render().encode(encoding))
     assert (found.body, found.encoding, found.check.status) == (RULED, encoding, "verified")
 
 
 # Truncation.
 
 TRUNCATED = {
-    "plain": Made(title="가 & 나", author="김가나\n\t기자"),
-    "ruled": Made(body=RULED),
-    "comments": Made(body=RULED, comments=COMMENTS),
-    "ends in a rule": Made(body="첫 단락\n\n---"),
-    "begins with a rule": Made(body="---\n\n단락"),
-    "dashes": Made(body="첫 단락\n\n--\n\n-"),
+    "plain": ArticleFile(title="가 & 나", author="김가나\n\t기자"),
+    "ruled": ArticleFile(body=RULED),
+    "comments": ArticleFile(body=RULED, comments=COMMENTS),
+    "ends in a rule": ArticleFile(body="첫 단락\n\n---"),
+    "begins with a rule": ArticleFile(body="---\n\n단락"),
+    "dashes": ArticleFile(body="첫 단락\n\n--\n\n-"),
 }
 
 
@@ -488,7 +492,7 @@ def test_an_article_cut_anywhere_is_a_fault_or_truncated_or_whole(name: str, enc
 @given(BODY, st.data())
 @settings(deadline=None, max_examples=300)
 def test_a_cut_article_never_passes_for_another_body(body: str, data: st.DataObject) -> None:
-    raw = Made(body=body).render().encode()
+    raw = ArticleFile(body=body).render().encode()
     found = read(raw[: data.draw(st.integers(0, len(raw) - 1))]).article
     if found is not None:
         assert found.check.status != "unclaimed"
@@ -496,13 +500,13 @@ def test_a_cut_article_never_passes_for_another_body(body: str, data: st.DataObj
 
 
 def test_a_character_cut_in_two_is_truncation_of_the_body() -> None:
-    raw = Made(body="가나다라").render().encode()
+    raw = ArticleFile(body="가나다라").render().encode()
     found = article(raw[: raw.index("라".encode()) + 1])
     assert (found.body, verdict(found.check)) == ("가나다", ("mismatched", "truncated"))
 
 
 def test_a_cut_after_the_body_is_whole_does_no_harm() -> None:
-    raw = Made(body="가나다라").render().encode()
+    raw = ArticleFile(body="가나다라").render().encode()
     for end in range(raw.index("라".encode()) + 3, len(raw) + 1):
         assert (article(raw[:end]).body, article(raw[:end]).check.status) == ("가나다라", "verified")
 
@@ -512,7 +516,7 @@ def test_a_cut_after_the_body_is_whole_does_no_harm() -> None:
 def test_an_altered_body_is_never_verified(body: str, other: str) -> None:
     assume(body != other)
     claim = hashlib.sha256(other.encode()).hexdigest()
-    found = article(Made(body=body, claim=claim).render())
+    found = article(ArticleFile(body=body, claim=claim).render())
     whole_part = found.body == other or (found.check.recipe == "sha256(escaped)" and escape(found.body) == other)
     assert found.check.status == "mismatched" or whole_part
 
@@ -551,14 +555,14 @@ def test_a_large_hostile_file_is_read(unit: str) -> None:
 def test_a_large_hostile_body_is_read(unit: str) -> None:
     unescaped = "&#" + unit if unit == "1" else unit
     filling = unit * (SIZE // len(unit.encode()))
-    whole = Made(body="@", claim=WRONG, comments="" if unit.startswith("\n\n---\n") else None).render()
+    whole = ArticleFile(body="@", claim=WRONG, comments="" if unit.startswith("\n\n---\n") else None).render()
     found = article(whole.replace("@", "a" + unescaped[: -len(unit)] + filling + "\nz"))
     assert found.check.status == "mismatched"
 
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_a_large_hostile_author_is_read(unit: str) -> None:
-    whole = Made(author="@").render()
+    whole = ArticleFile(author="@").render()
     assert read(whole.replace("author: @", "author: &#" + unit * (SIZE // 10 // len(unit.encode())))) != read(whole)
 
 
@@ -569,8 +573,8 @@ def test_a_footer_followed_by_millions_of_blanks_is_looked_at_once() -> None:
 
 def test_hundreds_of_thousands_of_spilt_keys_are_put_together_once() -> None:
     author = "a" * SIZE + "\nurl: x" * 700_000
-    found = article(Made().render().replace("author: ", "author: " + author))
-    assert (found.url, found.metadata.author) == (Made().address, author.replace("\n", " "))
+    found = article(ArticleFile().render().replace("author: ", "author: " + author))
+    assert (found.url, found.metadata.author) == (ArticleFile().address, author.replace("\n", " "))
 
 
 @pytest.mark.parametrize(("lines", "most"), [(10, 25), (400_000, 3)])

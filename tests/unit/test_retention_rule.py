@@ -19,7 +19,7 @@ from dedup.store.lock import Lock
 from dedup.store.rows import RetentionState
 from tests.builders import scans as running
 from tests.builders.archived import ask
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 pytestmark = pytest.mark.usefixtures("plain")
 
@@ -101,8 +101,8 @@ def test_what_goes_from_a_database_is_all_the_rest(crawls: list[Crawl], first: b
     with tempfile.TemporaryDirectory() as place:
         crawl, db = Path(place, "crawl"), Path(place, "dedup.db")
         for n, c in enumerate(crawls):
-            Made(body=f"본문 {c.state}", crawled_at=f"2026-03-{c.day:02} 00:30:00").write(crawl, f"{n}.md")
-        Made(body="다른 글", aid="0000000099", crawled_at="2026-03-01 00:00:00").write(crawl)
+            ArticleFile(body=f"본문 {c.state}", crawled_at=f"2026-03-{c.day:02} 00:30:00").write(crawl, f"{n}.md")
+        ArticleFile(body="다른 글", aid="0000000099", crawled_at="2026-03-01 00:00:00").write(crawl)
         running.scan(crawl, db)
         for n, c in enumerate(crawls):
             if not c.there:
@@ -145,7 +145,7 @@ def pruned_by(db: Path, history: HistoryConfig) -> PruneResult:
 
 
 def test_all_is_kept_by_default(crawl: Path, db: Path) -> None:
-    Made().write(crawl)
+    ArticleFile().write(crawl)
     running.scan(crawl, db)
     lock = Lock(str(db), "test")
     with open_locked(str(db), lock) as database:
@@ -155,8 +155,8 @@ def test_all_is_kept_by_default(crawl: Path, db: Path) -> None:
 
 def test_days_are_counted_from_the_last_crawl_that_is_not_in_the_future(crawl: Path, db: Path) -> None:
     """A clock that went wrong, or a crawler that stood still for a year, makes nothing old."""
-    Made(crawled_at="2026-03-02 00:30:00").write(crawl)
-    Made(aid="2", crawled_at="9999-12-31 00:00:00").write(crawl)
+    ArticleFile(crawled_at="2026-03-02 00:30:00").write(crawl)
+    ArticleFile(aid="2", crawled_at="9999-12-31 00:00:00").write(crawl)
     running.scan(crawl, db)
     lock = Lock(str(db), "test")
     with open_locked(str(db), lock) as database:

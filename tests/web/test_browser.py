@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.builders.browser import Tab, browser, serving, tab
 from tests.builders.command import run
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 pytestmark = pytest.mark.system
 
@@ -62,7 +62,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     text = words(rng, 80)
     for n in range(PAGES):
         text = words(rng, 80) if n % 2 == 0 else edited(rng, text, 0.01)
-        made = Made(body=" ".join(text), title=f"기사 {n}", oid=f"{901 + n % 7}", aid=f"{n:010}", publisher=f"신문 {n % 7}",
+        made = ArticleFile(body=" ".join(text), title=f"기사 {n}", oid=f"{901 + n % 7}", aid=f"{n:010}", publisher=f"신문 {n % 7}",
                     published_at=f"2026-03-02 09:{n % 60:02}", crawled_at=f"2026-03-02 01:{n % 60:02}:00")  # fmt: skip
         made.write(folder / "crawl" / "1")
         replace(made, body=made.body + f" 이날 {n + 2}명이 모였다.", crawled_at=f"2026-03-03 01:{n % 60:02}:00").write(
@@ -80,7 +80,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     frame = " ".join(words(random.Random(1), 80))
     for n in range(4):
-        made = Made(
+        made = ArticleFile(
             body=f"{ATTACK} {frame} {ATTACK}\n\n{ATTACK}", title=f"{ATTACK} 제목 {n}", author=ATTACK, publisher=f"{ATTACK} {n}",
             category=ATTACK, url=f"https://attack.example/{n}?q={ATTACK}", oid="", aid="", claim="0" * 64 if n == 3 else None,
         )  # fmt: skip

@@ -13,8 +13,8 @@ from dedup.errors import WebError, WebExposedError
 from dedup.web.middleware import is_loopback
 from dedup.web.server import load_token
 from tests.builders import scans as running
-from tests.builders.command import Sampled
-from tests.builders.crawl import Made
+from tests.builders.command import SampleCrawl
+from tests.builders.crawl import ArticleFile
 from tests.builders.html_pages import client, client_of
 
 TOKEN = "벽 token:with a colon"
@@ -29,7 +29,7 @@ EVERYWHERE = ("/", "/status", "/changes.atom", "/none", "/static/dedup.css", "/s
 
 @pytest.mark.parametrize("path", EVERYWHERE)
 @pytest.mark.parametrize("host", ["localhost:8765", "evil.example"], ids=["answered", "refused"])
-def test_every_answer_carries_the_headers(sampled: Sampled, path: str, host: str) -> None:
+def test_every_answer_carries_the_headers(sampled: SampleCrawl, path: str, host: str) -> None:
     answer = client_of(sampled.folder).get(path, headers={"host": host}, follow_redirects=False)
     assert answer.status_code == 421 or host != "evil.example"
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
@@ -42,7 +42,7 @@ def test_every_answer_carries_the_headers(sampled: Sampled, path: str, host: str
     assert "server" not in answer.headers
 
 
-def test_what_is_shipped_is_kept_for_as_long_as_it_is_the_same(sampled: Sampled) -> None:
+def test_what_is_shipped_is_kept_for_as_long_as_it_is_the_same(sampled: SampleCrawl) -> None:
     site = client_of(sampled.folder)
     page = site.get("/status").text
     address = page.partition('<link rel="stylesheet" href="')[2].partition('"')[0]
@@ -51,12 +51,12 @@ def test_what_is_shipped_is_kept_for_as_long_as_it_is_the_same(sampled: Sampled)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"])
-def test_it_only_reads(sampled: Sampled, method: str) -> None:
+def test_it_only_reads(sampled: SampleCrawl, method: str) -> None:
     answer = client_of(sampled.folder).request(method, "/status")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_the_head_of_an_answer_can_be_asked_for(sampled: Sampled) -> None:
+def test_the_head_of_an_answer_can_be_asked_for(sampled: SampleCrawl) -> None:
     answer = client_of(sampled.folder).head("/status")
     assert (answer.status_code, answer.text) == (200, "")
 
@@ -70,7 +70,7 @@ def test_the_head_of_an_answer_can_be_asked_for(sampled: Sampled) -> None:
         ("[::1", 421), ("", 400),
     ],
 )  # fmt: skip
-def test_only_hosts_that_are_meant_are_answered(sampled: Sampled, host: str, status: int) -> None:
+def test_only_hosts_that_are_meant_are_answered(sampled: SampleCrawl, host: str, status: int) -> None:
     """So that no name of somebody else's leads a browser here (DNS rebinding)."""
     with client(settings(hosts=("desk.example", "["))) as site:
         assert site.get("/static/dedup.css", headers={"host": host}).status_code == status
@@ -116,7 +116,7 @@ def test_other_sites_may_link_here_and_not_load_from_here(site_: str, mode: str,
         assert answer.status_code == status
 
 
-def test_an_error_of_the_programs_own_tells_nothing_and_carries_the_headers(sampled: Sampled, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_programs_own_tells_nothing_and_carries_the_headers(sampled: SampleCrawl, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("secret place")
 
@@ -154,7 +154,7 @@ def test_an_address_that_others_reach_wants_a_token(listen: str, own: bool, monk
 
 def test_addresses_of_a_crawl_are_links_only_where_a_browser_may_go(crawl: Path, db: Path) -> None:
     for n, url in enumerate(("https://me:secret@good.example/a?b=c", "http://plain.example/")):
-        Made(url=url, aid=f"{n}").write(crawl)
+        ArticleFile(url=url, aid=f"{n}").write(crawl)
     running.scan(crawl, db)
     with client(running.settings(crawl, db)) as site:
         page = site.get("/page?url=" + quote("https://good.example/a?b=c")).text

@@ -18,8 +18,8 @@ from dedup import reports, store
 from dedup.config import load
 from dedup.store import open_database
 from dedup.web.views import VIEWS, changes, faults, page
-from tests.builders.command import Sampled, run
-from tests.builders.crawl import Made
+from tests.builders.command import SampleCrawl, run
+from tests.builders.crawl import ArticleFile
 from tests.builders.html_pages import BASE, check, client_of, within
 
 RETURNED = "https://n.news.naver.com/mnews/article/903/0000100015"
@@ -28,7 +28,7 @@ SECOND = "https://n.news.naver.com/mnews/article/903/0000100121"
 
 
 @pytest.fixture(scope="module")
-def site(sampled: Sampled) -> Iterator[TestClient]:
+def site(sampled: SampleCrawl) -> Iterator[TestClient]:
     with client_of(sampled.folder) as found:
         yield found
 
@@ -66,7 +66,7 @@ def test_every_page_that_a_link_leads_to_is_there_and_well_made(site: TestClient
     assert len([a for a in seen if a.startswith("/compare?")]) > 5
 
 
-def test_the_page_of_a_url_tells_what_the_command_tells(site: TestClient, sampled: Sampled) -> None:
+def test_the_page_of_a_url_tells_what_the_command_tells(site: TestClient, sampled: SampleCrawl) -> None:
     expected = sampled("history", "903_0000100015", "--format", "json").json()
     for spelling in (RETURNED, "903_0000100015", RETURNED.replace("mnews/", "") + "?sid=100"):
         found = told(site, f"/page?url={quote(spelling, safe='')}")
@@ -81,7 +81,7 @@ def test_the_page_of_a_url_tells_what_the_command_tells(site: TestClient, sample
     assert [e.text for e in shown.all("circle")] == ["revision 1", "revision 2", "revision 1"]
 
 
-def test_copies_are_the_pairs_of_a_page(site: TestClient, sampled: Sampled) -> None:
+def test_copies_are_the_pairs_of_a_page(site: TestClient, sampled: SampleCrawl) -> None:
     pairs = sampled("duplicates", "--pairs", "--all-revisions", "--format", "json").json()
     pages = {side["url"] for pair in pairs for side in (pair["a"], pair["b"])}
     assert len(pages) > 15
@@ -97,7 +97,7 @@ def test_copies_are_the_pairs_of_a_page(site: TestClient, sampled: Sampled) -> N
             assert {c["revision"], c["other_revision"]} == {best[f"{mine}_revision"], best[f"{theirs}_revision"]}
 
 
-def test_two_revisions_are_compared_in_words_and_side_by_side(site: TestClient, sampled: Sampled) -> None:
+def test_two_revisions_are_compared_in_words_and_side_by_side(site: TestClient, sampled: SampleCrawl) -> None:
     expected = sampled("diff", RETURNED, "--from", "1", "--to", "2", "--format", "json").json()
     found = told(site, f"/compare?url={quote(RETURNED)}&from=1&to=2")
     assert (found["title"], found["body"]) == (expected["title"], expected["body"])
@@ -115,7 +115,7 @@ def test_two_revisions_are_compared_in_words_and_side_by_side(site: TestClient, 
     assert table.text
 
 
-def test_two_articles_show_the_passages_that_they_share(site: TestClient, sampled: Sampled) -> None:
+def test_two_articles_show_the_passages_that_they_share(site: TestClient, sampled: SampleCrawl) -> None:
     expected = sampled("why", FIRST, SECOND, "--format", "json").json()
     address = f"/pair?a={quote(FIRST)}&b={quote(SECOND)}"
     found = told(site, address)
@@ -128,7 +128,7 @@ def test_two_articles_show_the_passages_that_they_share(site: TestClient, sample
         assert "".join(passage["text"].split()) in "".join(marked.split())
 
 
-def test_the_feed_of_changes_tells_what_the_command_tells(site: TestClient, sampled: Sampled) -> None:
+def test_the_feed_of_changes_tells_what_the_command_tells(site: TestClient, sampled: SampleCrawl) -> None:
     for options, query in (
         ((), ""),
         (("--silent",), "silent=1"),
@@ -207,7 +207,7 @@ def test_what_cannot_be_answered_is_said_in_a_page_with_a_way_onward(site: TestC
 
 def test_an_id_of_several_pages_lets_one_choose(tmp_path: Path) -> None:
     for n in range(2):
-        Made(aid="7", url=f"https://several.example/{n}", body=f"{n} Anders ist es jedes Mal.").write(tmp_path / "crawl", f"{n}.md")
+        ArticleFile(aid="7", url=f"https://several.example/{n}", body=f"{n} Anders ist es jedes Mal.").write(tmp_path / "crawl", f"{n}.md")
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     assert run(tmp_path, "scan").code == 0
     with client_of(tmp_path) as site:
@@ -237,7 +237,7 @@ def test_an_empty_database_says_what_to_do_on_every_page(tmp_path: Path) -> None
                 check(answer.text)
 
 
-def test_a_damaged_or_newer_database_is_told_in_a_page(sampled: Sampled, tmp_path: Path) -> None:
+def test_a_damaged_or_newer_database_is_told_in_a_page(sampled: SampleCrawl, tmp_path: Path) -> None:
     whole = (sampled.folder / "dedup.db").read_bytes()
     (tmp_path / "config.toml").write_text("[crawl]\ndirectories = []\n")
     (tmp_path / "dedup.db").write_bytes(whole[:4096] + b"\xff" * 4096 * 60 + whole[4096 * 61 :])
@@ -250,7 +250,7 @@ def test_a_damaged_or_newer_database_is_told_in_a_page(sampled: Sampled, tmp_pat
         assert site.get("/status").status_code == 503
 
 
-def test_nothing_is_shown_by_a_key_of_the_database(site: TestClient, sampled: Sampled) -> None:
+def test_nothing_is_shown_by_a_key_of_the_database(site: TestClient, sampled: SampleCrawl) -> None:
     """Figures name pages by URL, states by digest or ordinal."""
     settings = load(str(sampled.folder / "config.toml")).settings
     with open_database(settings.database.path) as database:
@@ -271,11 +271,11 @@ def _names(value: Any) -> Iterator[str]:
             yield from _names(inner)
 
 
-def test_every_page_of_the_database_is_shown_whatever_became_of_its_crawls(site: TestClient, sampled: Sampled, tmp_path: Path) -> None:
+def test_every_page_of_the_database_is_shown_whatever_became_of_its_crawls(site: TestClient, sampled: SampleCrawl, tmp_path: Path) -> None:
     """Those of which no crawl counts, too: they were cut short."""
-    whole = Made(body="Ein Text, der ganz da ist. " * 5, aid="1")
+    whole = ArticleFile(body="Ein Text, der ganz da ist. " * 5, aid="1")
     whole.write(tmp_path / "crawl", "whole.md")
-    cut = Made(body="Ein Text, der abgeschnitten wurde. " * 5, aid="2").render().encode()
+    cut = ArticleFile(body="Ein Text, der abgeschnitten wurde. " * 5, aid="2").render().encode()
     (tmp_path / "crawl/cut.md").write_bytes(cut[: cut.rindex(b"abgeschnitten")])
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     assert run(tmp_path, "scan").code == 0
@@ -296,7 +296,7 @@ def test_a_text_that_was_pruned_is_said_to_be(tmp_path: Path) -> None:
         '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n[history]\nkeep = ["last"]\ndays = 0\n', "utf-8"
     )
     for day in (2, 3):
-        made = Made(body=f"Der Text des {day}. Tages. " * 8, crawled_at=f"2026-03-0{day} 00:30:00")
+        made = ArticleFile(body=f"Der Text des {day}. Tages. " * 8, crawled_at=f"2026-03-0{day} 00:30:00")
         made.write(tmp_path / "crawl", "same.md", age=100 - day)
         assert run(tmp_path, "scan").code == 0
     assert run(tmp_path, "prune", "-f", "json").json()["pruned"]["revisions"] == 1
@@ -332,7 +332,7 @@ def test_the_same_edit_of_many_pages_is_told_once_with_their_number_in_the_overv
         assert site.get("/changes?incident=zz").status_code == 400
 
 
-def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: Sampled, tmp_path: Path) -> None:
+def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: SampleCrawl, tmp_path: Path) -> None:
     assert run(sampled.folder, "backup", tmp_path / "dedup.db").code == 0
     with sqlite3.connect(tmp_path / "dedup.db") as connection:
         connection.execute("UPDATE changes SET kind = NULL, severity = NULL, evidence = NULL, parts = NULL, classified_by = NULL")

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from dedup.config import load
 from dedup.web.app import STATIC_FILES, create_app
 from dedup.web.views import VIEWS
-from tests.builders.command import Sampled
+from tests.builders.command import SampleCrawl
 from tests.builders.html_pages import Parsed
 
 OUTSIDE = "https://desk.example/dedup"
@@ -37,7 +37,7 @@ PATHS = [view.path for view in VIEWS if view.path != "/"] + [f"/static/{name}" f
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("query", ["", "?url=https%3A%2F%2Fa.example%2F%3Fx%3D1&format=json"])
-def test_a_slash_at_the_end_leads_to_the_address_without_it(sampled: Sampled, path: str, query: str) -> None:
+def test_a_slash_at_the_end_leads_to_the_address_without_it(sampled: SampleCrawl, path: str, query: str) -> None:
     answer = proxied(sampled.folder).get(f"{OUTSIDE}{path}/{query}", follow_redirects=False)
     assert answer.status_code == 307
     assert not urlsplit(answer.headers["location"]).netloc
@@ -48,13 +48,13 @@ def test_a_slash_at_the_end_leads_to_the_address_without_it(sampled: Sampled, pa
 @pytest.mark.parametrize(
     "path", ["/nothing/", "//evil.example/", "/page//", "//page/", "/static/", "/static/none/", "/page/x/", "/\\evil.example/"]
 )
-def test_nothing_else_is_redirected(sampled: Sampled, path: str) -> None:
+def test_nothing_else_is_redirected(sampled: SampleCrawl, path: str) -> None:
     answer = proxied(sampled.folder).get(OUTSIDE + path, follow_redirects=False)
     assert answer.status_code == 404
     assert "location" not in answer.headers
 
 
-def test_every_link_and_redirect_stays_beneath_the_prefix(sampled: Sampled) -> None:
+def test_every_link_and_redirect_stays_beneath_the_prefix(sampled: SampleCrawl) -> None:
     """Whatever can be reached from the overview, from an address with a slash at its end and from a page that says what went wrong."""
     client = proxied(sampled.folder)
     start = ["/", "/nothing", "/nothing/else/", "/page?url=none", *(f"{path}/" for path in PATHS)]

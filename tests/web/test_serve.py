@@ -15,8 +15,8 @@ from unittest import mock
 
 import pytest
 
-from tests.builders.command import Sampled, command, run
-from tests.builders.crawl import Made
+from tests.builders.command import SampleCrawl, command, run
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.web_client import get
 
@@ -37,7 +37,7 @@ def serving(folder: Path, *options: str, **environment: str) -> Iterator[tuple[s
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_it_says_where_it_is_answers_and_leaves_at_once(sampled: Sampled, number: signal.Signals, code: int) -> None:
+def test_it_says_where_it_is_answers_and_leaves_at_once(sampled: SampleCrawl, number: signal.Signals, code: int) -> None:
     """With a connection that is kept open, and one that never asked."""
     with serving(sampled.folder) as (process, address):
         status, page = get(address + "status")
@@ -53,7 +53,7 @@ def test_it_says_where_it_is_answers_and_leaves_at_once(sampled: Sampled, number
         assert process.stderr.read() == b""
 
 
-def test_it_waits_for_a_database_that_is_made_later(sampled: Sampled, tmp_path: Path) -> None:
+def test_it_waits_for_a_database_that_is_made_later(sampled: SampleCrawl, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(f'[crawl]\ndirectories = ["{sampled.folder}/crawl"]\nsettle_seconds = 0.0\n')
     with serving(tmp_path) as (_, address):
         status, page = get(address + "changes")
@@ -62,7 +62,7 @@ def test_it_waits_for_a_database_that_is_made_later(sampled: Sampled, tmp_path: 
         assert get(address + "changes")[0] == 200
 
 
-def test_a_token_from_the_environment_is_wanted_and_never_told(sampled: Sampled, tmp_path: Path) -> None:
+def test_a_token_from_the_environment_is_wanted_and_never_told(sampled: SampleCrawl, tmp_path: Path) -> None:
     shipped = (sampled.folder / "config.toml").read_text("utf-8")
     config = tmp_path / "config.toml"
     config.write_text(shipped.replace('token = ""', 'token = "env:DESK_TOKEN"'), "utf-8")
@@ -146,7 +146,7 @@ def test_the_daemon_serves_it_too_where_it_is_enabled(crawl: Path, db: Path) -> 
         free.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{free.getsockname()[1]}"
     with watching(crawl, db, more=f'[web]\nenabled = true\nlisten = "{listen}"') as daemon:
-        Made(title="새로 온 기사").write(crawl, age=0)
+        ArticleFile(title="새로 온 기사").write(crawl, age=0)
         daemon.wait_until(lambda: "새로 온 기사" in get(f"http://{listen}/page?url=901_0000000001")[1])
         status, told = get(f"http://{listen}/status?format=json")
         assert status == 200
