@@ -355,7 +355,7 @@ def searches(place: Place, sizes: Sequence[int]) -> Measurement:
     for number in sizes:
         place.scanned(number)
         place.say(f"filling the search index with {number:,} articles")
-        said = jobs.run("search", database=place.database(number)).said
+        said = jobs.run("search", path=place.database(number)).said
         rows += [
             (f"{number:,}", "entering a text", Figure(said["all"] * 1e6, "µs"), ""),
             (f"{number:,}", "entering one of the last tenth", Figure(said["late"] * 1e6, "µs"), ""),

@@ -59,7 +59,7 @@ url = "http://127.0.0.1:{receiver}/"
 name = "all"
 on = ["change", "duplicate"]
 to = ["receiver"]
-most_per_hour = 0
+max_per_hour = 0
 """
 
 
