@@ -1,4 +1,4 @@
-"""Permissions of folders, files and the crawl directory are removed and restored. Nothing is gone, and everything is recorded in the end."""
+"""Permissions of folders, files and crawl directories are removed and restored. Nothing is gone, and everything is recorded afterwards."""
 
 from __future__ import annotations
 

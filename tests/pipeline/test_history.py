@@ -323,8 +323,8 @@ def test_a_state_known_only_from_a_truncated_file_has_no_text_in_any_order(tmp_p
             write_truncated()
         return running.dump(db)
 
-    rows = dump_after(tmp_path / "torn", torn_first=True)
-    assert rows == dump_after(tmp_path / "whole", torn_first=False)
+    rows = dump_after(tmp_path / "torn", truncated_first=True)
+    assert rows == dump_after(tmp_path / "whole", truncated_first=False)
     assert [not r["text"] for r in rows if r["table"] == "revisions" and r["body"] == body_start] == [True]
 
 
