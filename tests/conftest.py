@@ -17,6 +17,7 @@ from dedup.similarity import jit
 from dedup.store import connection, schema
 from dedup.store.ownership import APPLICATION_ID
 from tests.builders.command import Sampled, run
+from tests.builders.summaries import CONFIG
 
 collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["web/test_browser.py"]
 """What drives a browser comes with the extra `dev`; the README's test command, which leaves these tests out, does without."""
@@ -70,6 +71,14 @@ def crawl(tmp_path: Path) -> Path:
     """An empty crawl directory."""
     (tmp_path / "crawl").mkdir()
     return tmp_path / "crawl"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with an empty crawl directory and a configuration for it."""
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path
 
 
 @pytest.fixture

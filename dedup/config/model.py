@@ -337,7 +337,7 @@ class AlertRuleConfig(ConfigSection):
     )
     min_similarity: Share = Field(default=0.0, description="Similarity of a duplicate at least (0 to 1).")
     across_publishers: bool = Field(default=False, description="true: only duplicates between two publishers.")
-    min_size: int = Field(default=0, ge=0, description="Articles of a cluster, or faults of a scan, at least.")
+    min_size: int = Field(default=0, ge=0, description="Articles of a cluster, or faults within the last hour, at least.")
     schedule: Literal["at once", "hourly", "daily"] = Field(
         default="at once", description="When events are sent: each at once, or together at the full hour or once a day."
     )

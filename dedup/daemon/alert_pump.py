@@ -78,7 +78,7 @@ class AlertPump:
         first_due_at = min((o.first_due_at for o in outstanding.values() if o.first_due_at is not None), default=None)
         overdue_seconds = max(0.0, times.seconds_between(first_due_at, times.now())) if first_due_at is not None else 0.0
         if dead > self._dead_count:
-            _log.error("%d alerts were given up; list them with 'dedup alerts list --state dead'", dead - self._dead_count)
+            _log.error("%d alerts were given up; list them with 'dedup alerts list --status dead'", dead - self._dead_count)
         self._dead_count = dead
         self._health_reporter.delivery_backlog = DeliveryBacklog(pending, overdue_seconds, dead)
 

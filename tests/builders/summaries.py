@@ -8,21 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from dedup import store
 from dedup.similarity.clustering import MatchGraph
 from dedup.store import open_database
 from tests.builders.crawl import Made, edited, words
 
 CONFIG = '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n'
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "crawl").mkdir()
-    (tmp_path / "config.toml").write_text(CONFIG)
-    return tmp_path
 
 
 def anew(folder: Path) -> dict[str, Any]:

@@ -582,7 +582,7 @@ def test_an_older_database_uses_the_room_for_what_comes_until_it_is_rewritten(db
     old_style(db)
     before = size(db)
     ran = run(db.parent, "prune")
-    assert "'dedup prune --vacuum' gives them back" in ran.out
+    assert "'dedup prune --vacuum' returns them" in ran.out
     assert size(db) == before
     dumped = running.dump(db)
     done = told(db.parent, "--vacuum")

@@ -97,9 +97,9 @@ def test_exactly_the_pairs_of_the_definitions_are_reported_with_their_numbers(ei
     for pair, match in stored.items():
         a, b = (bodies[side] for side in pair)
         n, m = relations.numbers(a, b), match.scores
-        assert (m.shared, m.longest, m.masked) == (n.shared, n.passage, ())
+        assert (m.shared_characters, m.longest_passage, m.masked_boilerplate) == (n.shared, n.passage, ())
         assert (m.similarity, m.containment) == pytest.approx((n.similarity, n.containment))
-        assert (m.coverage, m.quoted) == pytest.approx((n.coverage, n.quoted))
+        assert (m.coverage, m.quoted_share) == pytest.approx((n.coverage, n.quoted))
 
 
 @pytest.mark.parametrize("seed", range(3))

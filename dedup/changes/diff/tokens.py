@@ -15,7 +15,7 @@ from dedup.text.normalise import to_nfc
 
 TokenKind = Literal["number", "word", "ideograph", "blank", "sign", "address"]
 
-_JOINING_CHARACTER = regex.compile(r"[\p{M}\p{Cf}\p{Sk}\p{RI}\p{GCB=Prepend}\p{GCB=L}\p{GCB=V}\p{GCB=T}]")
+_JOINING_CHARACTER = regex.compile(r"[\p{M}\p{Cf}\p{Sk}\p{RI}\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=Prepend}\p{GCB=L}\p{GCB=V}\p{GCB=T}]")
 """A character that may be in one grapheme with its neighbour."""
 _INVISIBLE = "\u00ad\u200b\u2060\ufeff"
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
