@@ -1,1 +1,1 @@
-"""What is broken here is broken for real: processes killed and stopped, disks filled, limits set, directories taken away."""
+"""Real faults: killed and stopped processes, full disks, limits, missing directories."""

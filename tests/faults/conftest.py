@@ -1,4 +1,4 @@
-"""With what privileges the daemons of these tests run."""
+"""Fixtures that run the daemons of these tests with the privileges of a service or another user."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from tests.builders.privileges import Privileges, reachable, run_with
 
 @pytest.fixture(autouse=True)
 def privileges(request: pytest.FixtureRequest) -> Privileges:
-    """Those that a test is run with: see `tests.builders.privileges`."""
-    asked = _asked(request)
-    if asked != "root":
-        run_with(asked, request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch"))
-    return asked
+    """The privileges that a test runs with: see `tests.builders.privileges`."""
+    requested = _requested(request)
+    if requested != "root":
+        run_with(requested, request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch"))
+    return requested
 
 
 @pytest.fixture
 def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """As pytest's; where the daemon runs as another user, a folder that this user can reach."""
-    if _asked(request) == "root":
+    """Like the fixture of pytest. If the daemon runs as another user, a folder that this user can access."""
+    if _requested(request) == "root":
         yield tmp_path
         return
     with reachable(request.node.name) as folder:
         yield folder
 
 
-def _asked(request: pytest.FixtureRequest) -> Privileges:
-    called = getattr(request.node, "callspec", None)
-    asked: Privileges = called.params.get("privileges", "root") if called else "root"
-    return asked
+def _requested(request: pytest.FixtureRequest) -> Privileges:
+    callspec = getattr(request.node, "callspec", None)
+    requested: Privileges = callspec.params.get("privileges", "root") if callspec else "root"
+    return requested

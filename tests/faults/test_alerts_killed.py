@@ -1,4 +1,4 @@
-"""A daemon that is killed while it sends alerts: what it sent and could not mark is sent again under the same id, and nothing is lost."""
+"""A daemon killed while it sends alerts: unrecorded deliveries are sent again with the same id, and no alert is lost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ delivery.DeliveryService._record_result = lambda *_: os.kill(os.getpid(), signal
 """
 
 
-def told(hook: Receiver, more: str = "") -> str:
+def config_for(hook: Receiver, more: str = "") -> str:
     return f"""
 [channels.hook]
 kind = "webhook"
@@ -49,8 +49,8 @@ max_per_hour = 0
 """
 
 
-def outbox_of(db: Path, channels: dict[str, ChannelConfig], number: int = ALERTS) -> list[str]:
-    """A database with alerts that are due; their ids."""
+def fill_outbox(db: Path, channels: dict[str, ChannelConfig], number: int = ALERTS) -> list[str]:
+    """Create a database with pending alerts. Returns their ids."""
     chosen = settings(channels)
     from dedup.text import times
 
@@ -64,26 +64,26 @@ def all_sent(db: Path) -> bool:
         return not store.alerts.outstanding(database)
 
 
-def test_a_daemon_killed_between_sending_and_marking_sends_again_under_the_same_ids(crawl: Path, db: Path) -> None:
+def test_a_daemon_killed_before_it_records_a_delivery_sends_it_again_with_the_same_id(crawl: Path, db: Path) -> None:
     ArticleFile().write(crawl)
-    ids = outbox_of(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 3)
+    ids = fill_outbox(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 3)
     with receiver() as hook:
-        with watching(crawl, db, more=told(hook), env=ENV, under=patched(_KILLED_BEFORE_MARKING), until=None) as daemon:
+        with watching(crawl, db, more=config_for(hook), env=ENV, under=patched(_KILLED_BEFORE_MARKING), until=None) as daemon:
             assert daemon.wait() == -signal.SIGKILL
-        first = hook.ids()
-        assert first
+        first_ids = hook.ids()
+        assert first_ids
         assert not all_sent(db)
-        with watching(crawl, db, more=told(hook), env=ENV) as daemon:
+        with watching(crawl, db, more=config_for(hook), env=ENV) as daemon:
             daemon.wait_until(lambda: all_sent(db))
             assert daemon.leave() == 0
         assert set(hook.ids()) == set(ids)
-        assert sorted(hook.ids()) == sorted(ids + first)
+        assert sorted(hook.ids()) == sorted(ids + first_ids)
         bodies = {r.json["id"]: r.json for r in hook.received}
         assert all(bodies[r.json["id"]] == r.json for r in hook.received)
     assert_holds(crawl, db)
 
 
-def test_a_daemon_killed_again_and_again_loses_no_alert_at_any_receiver(crawl: Path, db: Path) -> None:
+def test_a_daemon_killed_repeatedly_loses_no_alert(crawl: Path, db: Path) -> None:
     ArticleFile().write(crawl)
     feed = db.with_name("alerts.atom")
     with receiver() as hook, smtp() as (inbox, mail):
@@ -92,8 +92,8 @@ def test_a_daemon_killed_again_and_again_loses_no_alert_at_any_receiver(crawl: P
             "mail": mail,
             "feed": ChannelConfig(kind="atom", path=str(feed)),
         }
-        ids = outbox_of(db, channels)
-        more = told(hook, f'[channels.mail]\nkind = "apprise"\nurl = "{mail.url}"\n[channels.feed]\nkind = "atom"\npath = "{feed}"\n')
+        ids = fill_outbox(db, channels)
+        more = config_for(hook, f'[channels.mail]\nkind = "apprise"\nurl = "{mail.url}"\n[channels.feed]\nkind = "atom"\npath = "{feed}"\n')
         for kill in range(5):
             with watching(crawl, db, more=more, env=ENV, until=None) as daemon:
                 hook.wait_for(7 * kill + 1, seconds=60)
@@ -103,46 +103,46 @@ def test_a_daemon_killed_again_and_again_loses_no_alert_at_any_receiver(crawl: P
             daemon.wait_until(lambda: all_sent(db), 120)
             assert daemon.leave() == 0
         assert set(hook.ids()) == set(ids)
-        mailed = "".join(m.get_content() for mail_ in inbox.mails if (m := mail_.get_body(("plain",))) is not None)
-        assert all(alert in mailed for alert in ids)
+        mail_text = "".join(body.get_content() for message in inbox.mails if (body := message.get_body(("plain",))) is not None)
+        assert all(alert in mail_text for alert in ids)
         assert sorted(e.id.rpartition(":")[2] for e in parse_feed(feed).entries) == sorted(ids)
     assert_holds(crawl, db)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_daemon_leaves_in_time_while_a_channel_hangs_and_its_work_goes_on_meanwhile(crawl: Path, db: Path, number: int) -> None:
-    outbox_of(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 3)
+def test_a_hanging_channel_delays_neither_recording_nor_shutdown(crawl: Path, db: Path, number: int) -> None:
+    fill_outbox(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 3)
     with receiver() as hook:
         hook.hold.clear()
-        with watching(crawl, db, more=told(hook), env=ENV) as daemon:
+        with watching(crawl, db, more=config_for(hook), env=ENV) as daemon:
             hook.wait_for(1)
             ArticleFile().write(crawl, age=0)
             daemon.wait_until(lambda: daemon.recorded() == 1)
-            begun = time.monotonic()
+            start = time.monotonic()
             assert daemon.leave(number) == (130 if number == signal.SIGINT else 0)
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - start < 10
         hook.hold.set()
     assert not all_sent(db)
     assert_holds(crawl, db)
 
 
-def degraded(daemon: Daemon) -> bool:
+def alerts_degraded(daemon: Daemon) -> bool:
     return daemon.degraded("alerts")
 
 
-def test_a_daemon_says_that_a_channel_takes_nothing_and_that_it_does_again_and_tells_no_secret(crawl: Path, db: Path) -> None:
-    outbox_of(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 4)
+def test_a_daemon_reports_a_failing_channel_and_its_recovery_without_secrets(crawl: Path, db: Path) -> None:
+    fill_outbox(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 4)
     with receiver() as hook:
         hook.answers += [500] * 4
-        secret = hook.url.replace("http://", "http://gu3st:pa55w0rd@")
-        more = told(hook).replace(hook.url, "env:HOOK_URL")
-        with watching(crawl, db, more=more, env=ENV | {"HOOK_URL": secret}) as daemon:
-            daemon.wait_until(lambda: degraded(daemon))
+        url_with_secret = hook.url.replace("http://", "http://gu3st:pa55w0rd@")
+        more = config_for(hook).replace(hook.url, "env:HOOK_URL")
+        with watching(crawl, db, more=more, env=ENV | {"HOOK_URL": url_with_secret}) as daemon:
+            daemon.wait_until(lambda: alerts_degraded(daemon))
             assert any("a channel does not take alerts" in problem for problem in daemon.problems())
             assert daemon.report().alerts.pending > 0
-            daemon.wait_until(lambda: not degraded(daemon) and all_sent(db))
+            daemon.wait_until(lambda: not alerts_degraded(daemon) and all_sent(db))
             daemon.wait_until(lambda: daemon.report().alerts.pending == 0)
             assert daemon.leave() == 0
-    kept = b"".join(path.read_bytes() for path in db.parent.glob(db.name + "*") if path.suffix != ".toml" and path.is_file())
-    assert not [s for s in ("pa55w0rd", "s3cret") if s.encode() in kept + daemon.log]
+    stored = b"".join(path.read_bytes() for path in db.parent.glob(db.name + "*") if path.suffix != ".toml" and path.is_file())
+    assert not [s for s in ("pa55w0rd", "s3cret") if s.encode() in stored + daemon.log]
     assert "accepts alerts again" in daemon.log.decode()

@@ -1,4 +1,4 @@
-"""Clients of the dashboard and of the metrics that take all they can get: what the daemon records does not wait for them."""
+"""Clients that occupy the dashboard and the metrics endpoint do not stop the daemon from recording."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from tests.builders.web_client import get
 pytestmark = pytest.mark.system
 
 CLIENTS, DESCRIPTORS = 1100, 1024
-HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: "
+HALF_A_REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: "
 
 
-def test_more_idle_clients_than_descriptors_do_not_keep_anything_from_being_recorded(crawl: Path, db: Path) -> None:
+def test_more_idle_clients_than_descriptors_do_not_stop_recording(crawl: Path, db: Path) -> None:
     web, metrics = free_port(), free_port()
     more = f'[web]\nenabled = true\nlisten = "127.0.0.1:{web}"\ntoken = "hush"\n[metrics]\nlisten = "127.0.0.1:{metrics}"'
     under = ("bash", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "sh")
     with watching(crawl, db, more=more, under=under) as daemon, ExitStack() as stack:
-        opened = set()
+        descriptor_counts = set()
         for n in range(CLIENTS):
             for port in (web, metrics):
-                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(HALF)
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(HALF_A_REQUEST)
             if n % 100 == 0:
-                opened.add(len(os.listdir(f"/proc/{daemon.process.pid}/fd")))
+                descriptor_counts.add(len(os.listdir(f"/proc/{daemon.process.pid}/fd")))
         ArticleFile(title="새로 온 기사").write(crawl, age=0)
         daemon.wait_until(lambda: daemon.recorded() == 1)
-        assert max(opened) < DESCRIPTORS // 2
+        assert max(descriptor_counts) < DESCRIPTORS // 2
         assert get(f"http://127.0.0.1:{web}/status", Authorization="Bearer hush")[0] == 200
         assert "dedup_files_total" in get(f"http://127.0.0.1:{metrics}/metrics")[1]
         assert daemon.report().degraded == ()

@@ -1,4 +1,4 @@
-"""No room, no leave to write, a disk that dies: it says so, claims nothing, and makes up for it."""
+"""Full, read-only and failing disks: the daemon reports them, claims nothing that is not stored, and catches up."""
 
 from __future__ import annotations
 
@@ -36,28 +36,28 @@ pytestmark = pytest.mark.system
 __all__ = ["image"]
 
 BEFORE, AFTER = 20, 180
-_FULL = "the file system mounted on {} has "
+_FULL_MESSAGE = "the file system mounted on {} has "
 
 
 def _articles() -> list[ArticleFile]:
-    """Some of the later ones are near copies of the earlier: what an index forgot would be missed."""
+    """Some later articles are near copies of earlier ones, so that a lost index entry is noticed."""
     rng = random.Random(5)
-    made: list[ArticleFile] = []
+    articles: list[ArticleFile] = []
     for n in range(BEFORE + AFTER):
         if n % 3 == 2:
-            copied = made[n // 2]
-            made.append(replace(copied, oid="902", aid=f"{n:010d}", body=" ".join(edited(rng, copied.body.split(), 0.02))))
+            original = articles[n // 2]
+            articles.append(replace(original, oid="902", aid=f"{n:010d}", body=" ".join(edited(rng, original.body.split(), 0.02))))
         else:
-            made.append(ArticleFile(body=" ".join(words(rng, 150)), aid=f"{n:010d}", title=f"기사 {n}"))
-    return made
+            articles.append(ArticleFile(body=" ".join(words(rng, 150)), aid=f"{n:010d}", title=f"기사 {n}"))
+    return articles
 
 
-def _check(daemon: Daemon) -> str:
-    """What `dedup status --check` says, which must not be content."""
-    told = spawn(daemon.db.parent.parent, "-d", daemon.db, "status", "--check")
-    assert told.code == 1, told
-    assert "Traceback" not in told.err
-    return told.out
+def _failed_check(daemon: Daemon) -> str:
+    """The output of `dedup status --check`, which must fail."""
+    result = spawn(daemon.db.parent.parent, "-d", daemon.db, "status", "--check")
+    assert result.code == 1, result
+    assert "Traceback" not in result.err
+    return result.out
 
 
 def _bodies(articles: list[ArticleFile]) -> list[str]:
@@ -65,8 +65,10 @@ def _bodies(articles: list[ArticleFile]) -> list[str]:
 
 
 @pytest.mark.parametrize(("leaving", "privileges"), [(0, "root"), (40, "root"), (200, OTHER), (500, "root")], indirect=["privileges"])
-def test_a_full_disk_is_told_claims_nothing_and_is_made_up_for(crawl: Path, tmp_path: Path, leaving: int, privileges: Privileges) -> None:
-    """Room ends at once, within a batch, as it is committed, or where the indexes grow."""
+def test_a_full_disk_is_reported_and_every_file_is_recorded_once_there_is_room(
+    crawl: Path, tmp_path: Path, leaving: int, privileges: Privileges
+) -> None:
+    """Depending on `leaving`, space runs out at once, within a batch, at its commit, or when an index grows."""
     articles = _articles()
     for a in articles[:BEFORE]:
         a.write(crawl)
@@ -78,12 +80,12 @@ def test_a_full_disk_is_told_claims_nothing_and_is_made_up_for(crawl: Path, tmp_
             for a in articles[BEFORE:]:
                 a.write(crawl, age=0)
             daemon.wait_until(lambda: daemon.degraded("database"), 120)
-            told = _check(daemon)
+            output = _failed_check(daemon)
             report, recorded = daemon.report(), daemon.recorded()
             assert before == BEFORE
-            assert "the database cannot be written" in told
-            assert _FULL.format(disk) in told
-            assert "bytes left; make room there" in told
+            assert "the database cannot be written" in output
+            assert _FULL_MESSAGE.format(disk) in output
+            assert "bytes left; make room there" in output
             assert report.counts["new"] == recorded < len(articles)
             daemon.wait_until(lambda: daemon.report().backlog.oldest_seconds > 0)
             assert_sound(db, _bodies(articles))
@@ -97,8 +99,8 @@ def test_a_full_disk_is_told_claims_nothing_and_is_made_up_for(crawl: Path, tmp_
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_whoever_leaves_or_is_killed_on_a_full_disk_has_claimed_nothing(crawl: Path, tmp_path: Path, number: int) -> None:
-    """And whoever starts on it says what is wrong: `scan` ends with one line, `watch` goes on trying."""
+def test_a_daemon_stopped_or_killed_on_a_full_disk_loses_nothing(crawl: Path, tmp_path: Path, number: int) -> None:
+    """On a full disk, `scan` then fails with one line, and `watch` keeps trying."""
     articles = _articles()
     for a in articles[:BEFORE]:
         a.write(crawl)
@@ -111,14 +113,14 @@ def test_whoever_leaves_or_is_killed_on_a_full_disk_has_claimed_nothing(crawl: P
             daemon.wait_until(lambda: daemon.degraded("database"), 120)
             assert daemon.leave(number) == (0 if number == signal.SIGTERM else -number)
             assert b"can be written again" not in daemon.log
-        told = spawn(tmp_path, "-c", f"{db}.toml", "scan")
-        assert (told.code, told.out) == (3, "")
-        (line,) = [line for line in told.err.splitlines() if line.startswith("dedup: ")]
-        assert line.startswith(f"dedup: Writing to the database {db} failed: database or disk is full: {_FULL.format(disk)}")
+        result = spawn(tmp_path, "-c", f"{db}.toml", "scan")
+        assert (result.code, result.out) == (3, "")
+        (line,) = [line for line in result.err.splitlines() if line.startswith("dedup: ")]
+        assert line.startswith(f"dedup: Writing to the database {db} failed: database or disk is full: {_FULL_MESSAGE.format(disk)}")
         assert "make room there" in line
-        assert "Traceback" not in told.err
+        assert "Traceback" not in result.err
         with watching(crawl, db, until="Trying again until it can be recorded") as daemon:
-            assert _FULL.format(disk) in _check(daemon)
+            assert _FULL_MESSAGE.format(disk) in _failed_check(daemon)
             assert daemon.leave() == 0
         ballast.unlink()
         assert_sound(db, _bodies(articles))
@@ -129,7 +131,7 @@ def test_whoever_leaves_or_is_killed_on_a_full_disk_has_claimed_nothing(crawl: P
         equals_a_scan(crawl, db)
 
 
-def test_a_scan_that_finds_no_room_says_so_and_another_goes_on_from_what_was_committed(
+def test_a_scan_on_a_full_disk_fails_with_one_line_and_the_next_scan_continues(
     crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     articles = _articles()
@@ -142,23 +144,23 @@ def test_a_scan_that_finds_no_room_says_so_and_another_goes_on_from_what_was_com
         for a in articles[BEFORE:]:
             a.write(crawl)
         ballast = fill(disk, 400)
-        with pytest.raises(DatabaseFailedError, match="make room there") as failed:
+        with pytest.raises(DatabaseFailedError, match="make room there") as error:
             running.scan(crawl, db)
-        assert failed.value.exit_code == 3
+        assert error.value.exit_code == 3
         assert BEFORE <= len(running.dump(db, "files")) < len(articles)
         assert_sound(db, _bodies(articles))
-        told = spawn(tmp_path, "-d", db, "scan", crawl)
-        assert told.code == 3
-        (line,) = [line for line in told.err.splitlines() if line.startswith("dedup: ")]
-        assert line.startswith(f"dedup: Writing to the database {db} failed: database or disk is full: {_FULL.format(disk)}")
-        assert told.out == ""
+        result = spawn(tmp_path, "-d", db, "scan", crawl)
+        assert result.code == 3
+        (line,) = [line for line in result.err.splitlines() if line.startswith("dedup: ")]
+        assert line.startswith(f"dedup: Writing to the database {db} failed: database or disk is full: {_FULL_MESSAGE.format(disk)}")
+        assert result.out == ""
         ballast.unlink()
         running.scan(crawl, db)
         assert_holds(crawl, db, _bodies(articles))
         equals_a_scan(crawl, db)
 
 
-def test_a_limit_of_file_sizes_is_told_and_made_up_for_once_it_is_raised(crawl: Path, db: Path) -> None:
+def test_a_file_size_limit_is_reported_and_recording_continues_after_it_is_raised(crawl: Path, db: Path) -> None:
     articles = _articles()
     for a in articles[:BEFORE]:
         a.write(crawl)
@@ -168,8 +170,8 @@ def test_a_limit_of_file_sizes_is_told_and_made_up_for_once_it_is_raised(crawl: 
         for a in articles[BEFORE:]:
             a.write(crawl, age=0)
         daemon.wait_until(lambda: daemon.degraded("database"), 120)
-        told = _check(daemon)
-        assert f"this process may not write files of more than {size + 40_000:,} bytes (ulimit -f); raise that" in told
+        output = _failed_check(daemon)
+        assert f"this process may not write files of more than {size + 40_000:,} bytes (ulimit -f); raise that" in output
         assert daemon.report().counts["new"] == daemon.recorded() < len(articles)
         resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         daemon.wait_until(lambda: caught_up(crawl, db) and daemon.problems() == [], 180, every=0.2)
@@ -178,7 +180,7 @@ def test_a_limit_of_file_sizes_is_told_and_made_up_for_once_it_is_raised(crawl: 
     equals_a_scan(crawl, db)
 
 
-_LOG_GROWS = """
+_SCAN_WITH_FULL_DATABASE_FILE = """
 import os, resource, sys
 from pathlib import Path
 from dedup.scan.scanner import Scan
@@ -206,30 +208,30 @@ with running.session(crawl, db) as session:
 """
 
 
-def test_what_is_committed_and_finds_no_room_in_the_database_itself_stays_in_its_log(crawl: Path, db: Path) -> None:
-    subprocess.run([sys.executable, "-c", _LOG_GROWS, crawl, db], check=True, timeout=240)
+def test_commits_that_do_not_fit_into_the_database_file_stay_in_its_log(crawl: Path, db: Path) -> None:
+    subprocess.run([sys.executable, "-c", _SCAN_WITH_FULL_DATABASE_FILE, crawl, db], check=True, timeout=240)
     assert_holds(crawl, db)
     equals_a_scan(crawl, db)
 
 
-def test_files_that_take_no_writing_for_a_while_are_written_again_by_the_same_process(image: Image, crawl: Path) -> None:
-    """As on a file system that is read-only for some time, from under those who have its files open."""
+def test_a_daemon_continues_after_its_files_were_read_only(image: Image, crawl: Path) -> None:
+    """As on a file system that becomes read-only while its files are open."""
     articles = _articles()
     for a in articles[:BEFORE]:
         a.write(crawl)
     db = image.place / "dedup.db"
-    held = [db, Path(f"{db}-wal")]
+    files = [db, Path(f"{db}-wal")]
     with watching(crawl, db) as daemon:
-        for path in held:
+        for path in files:
             immutable(path, on=True)
         try:
             for a in articles[BEFORE:]:
                 a.write(crawl, age=0)
             daemon.wait_until(lambda: daemon.degraded("database"), 120)
-            assert "disk I/O error" in _check(daemon)
+            assert "disk I/O error" in _failed_check(daemon)
             assert daemon.recorded() == daemon.report().counts["new"] == BEFORE
         finally:
-            for path in held:
+            for path in files:
                 immutable(path, on=False)
         daemon.wait_until(lambda: caught_up(crawl, db) and daemon.problems() == [], 180, every=0.2)
         assert daemon.leave() == 0
@@ -238,26 +240,26 @@ def test_files_that_take_no_writing_for_a_while_are_written_again_by_the_same_pr
 
 
 @pytest.mark.parametrize("how", ["error", "die"])
-def test_a_file_system_that_breaks_is_told_and_let_go_of_and_all_is_found_once_it_is_mended(image: Image, crawl: Path, how: str) -> None:
+def test_a_broken_file_system_is_reported_and_everything_is_recorded_after_its_repair(image: Image, crawl: Path, how: str) -> None:
     articles = _articles()
     for a in articles[:BEFORE]:
         a.write(crawl)
     db = image.place / "dedup.db"
     with watching(crawl, db) as daemon:
         getattr(image, how)()
-        daemon.wait_for_log("dedup.db.health cannot be written")  # nothing else had to be
-        told = _check(daemon)
-        assert f"the file system mounted on {image.place} failed and refuses writing; stop dedup, check the file system" in told or (
-            f"the file system mounted on {image.place} is read-only" in told
+        daemon.wait_for_log("dedup.db.health cannot be written")  # nothing else is due
+        output = _failed_check(daemon)
+        assert f"the file system mounted on {image.place} failed and refuses writing; stop dedup, check the file system" in output or (
+            f"the file system mounted on {image.place} is read-only" in output
         )
         for a in articles[BEFORE:]:
             a.write(crawl, age=0)
         daemon.wait_for_log("Trying again until it can be recorded", 120)
-        tried = daemon.log.count(b"ERROR")
-        daemon.wait_until(lambda: daemon.process.poll() is None and tried > 0)
-        begun = time.monotonic()
+        errors = daemon.log.count(b"ERROR")
+        daemon.wait_until(lambda: daemon.process.poll() is None and errors > 0)
+        start = time.monotonic()
         assert daemon.leave() == 0
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - start < 10
         assert b"can be written again" not in daemon.log
     image.repair()
     assert_sound(db, _bodies(articles))
@@ -268,27 +270,27 @@ def test_a_file_system_that_breaks_is_told_and_let_go_of_and_all_is_found_once_i
     equals_a_scan(crawl, db)
 
 
-def test_a_folder_that_is_read_only_from_the_start_is_told_in_one_line_and_can_be_read(crawl: Path, tmp_path: Path) -> None:
+def test_a_read_only_folder_is_refused_with_one_line_and_can_be_read(crawl: Path, tmp_path: Path) -> None:
     ArticleFile().write(crawl)
-    place = tmp_path / "place"
-    place.mkdir()
-    db = place / "dedup.db"
+    folder = tmp_path / "place"
+    folder.mkdir()
+    db = folder / "dedup.db"
     running.scan(crawl, db)
-    with read_only(place):
+    with read_only(folder):
         for name in ("scan", "watch"):
-            told = spawn(tmp_path, "-d", db, name, crawl)
-            assert (told.code, told.out) == (3, "")
-            (line,) = told.err.splitlines()
+            result = spawn(tmp_path, "-d", db, name, crawl)
+            assert (result.code, result.out) == (3, "")
+            (line,) = result.err.splitlines()
             assert line.startswith(f"dedup: The database {db} cannot be opened: ")
-            assert f"the file system mounted on {place} is read-only; mount it for writing" in line
+            assert f"the file system mounted on {folder} is read-only; mount it for writing" in line
         assert spawn(tmp_path, "-d", db, "history", ArticleFile().address).code == 0
-        assert disks.find_write_problem(str(db)) == f"the file system mounted on {place} is read-only; mount it for writing"
+        assert disks.find_write_problem(str(db)) == f"the file system mounted on {folder} is read-only; mount it for writing"
     assert disks.find_write_problem(str(db)) == ""
     running.scan(crawl, db)
     assert_holds(crawl, db)
 
 
-def test_a_database_that_is_moved_away_is_not_written_where_nobody_looks(crawl: Path, db: Path) -> None:
+def test_a_database_that_is_moved_away_is_not_written(crawl: Path, db: Path) -> None:
     ArticleFile().write(crawl)
     with watching(crawl, db) as daemon:
         db.rename(db.with_name("away.db"))
@@ -302,7 +304,7 @@ def test_a_database_that_is_moved_away_is_not_written_where_nobody_looks(crawl: 
     assert_holds(crawl, db)
 
 
-def test_another_database_in_place_of_the_one_that_was_opened_ends_it(crawl: Path, db: Path) -> None:
+def test_a_replaced_database_stops_the_daemon(crawl: Path, db: Path) -> None:
     ArticleFile().write(crawl)
     running.scan(crawl, db)
     other = db.with_name("other.db")
@@ -317,39 +319,39 @@ def test_another_database_in_place_of_the_one_that_was_opened_ends_it(crawl: Pat
         assert b"Traceback" not in daemon.log
 
 
-def test_what_fails_while_a_folder_is_compared_is_no_fault_of_the_folder(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors of the system come from working on its files too, and those are not all of them seen to."""
+def test_an_error_while_recording_is_not_a_fault_of_the_folder(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An `OSError` may come from recording and not from reading the folder."""
     for n in range(5):
         ArticleFile(aid=f"{n:010d}").write(crawl)
 
-    def no_room(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with running.session(crawl, db) as session:
         with monkeypatch.context() as patch:
             patch.setattr(scanner, "BATCH_FILES", 2)
-            patch.setattr(scanner, "record_extractions", no_room)
+            patch.setattr(scanner, "record_extractions", fail)
             with pytest.raises(DatabaseFailedError, match="No space left on device"):
                 Scan(session).run()
-            patch.setattr(WorkerPool, "submit", no_room)
+            patch.setattr(WorkerPool, "submit", fail)
             with pytest.raises(DatabaseFailedError, match="No space left on device"):
                 Scan(session).run()
         assert store.statistics.count(session.database, "faults") == 0
         assert Scan(session).run().new == 5
 
 
-def test_what_an_index_could_not_take_in_is_caught_up(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_catches_up_after_a_failed_update(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     articles = _articles()[: 3 * BEFORE]
 
-    def broken(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise MemoryError
 
     with running.session(crawl, db) as session:
         for a in articles[:BEFORE]:
             a.write(crawl)
         with monkeypatch.context() as patch:
-            patch.setattr(CandidateIndex, "add", broken)
-            assert Scan(session).run().new == BEFORE, "they are committed before the index takes them in"
+            patch.setattr(CandidateIndex, "add", fail)
+            assert Scan(session).run().new == BEFORE, "the commit comes before the update of the index"
         for a in articles[BEFORE:]:
             a.write(crawl)
         Scan(session).run()
@@ -358,7 +360,7 @@ def test_what_an_index_could_not_take_in_is_caught_up(crawl: Path, db: Path, mon
     equals_a_scan(crawl, db)
 
 
-def test_what_is_known_to_be_wrong_with_a_disk(tmp_path: Path) -> None:
+def test_find_write_problem_explains_what_is_wrong_with_a_disk(tmp_path: Path) -> None:
     assert disks.find_write_problem(str(tmp_path / "dedup.db")) == ""
     assert (
         disks.find_write_problem(str(tmp_path / "nowhere" / "dedup.db"))

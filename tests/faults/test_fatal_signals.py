@@ -1,4 +1,4 @@
-"""A mapped file that is truncated while it is in use ends the daemon: its log shows where, and the next start makes up for it."""
+"""Truncating a mapped file kills the daemon. Its log shows where, and the next start rebuilds the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.builders.processes import patched
 
 pytestmark = pytest.mark.system
 
-_TRUNCATED_IN_USE = """
+_TRUNCATE_WHILE_INSERTING = """
 import os
 from dedup import process
 from dedup.index import hashtable
@@ -33,13 +33,13 @@ def _write(crawl: Path, numbers: range) -> None:
         ArticleFile(body=" ".join(words(rng, 80)), aid=f"{n:010d}", title=f"기사 {n}").write(crawl, age=0)
 
 
-def test_an_index_truncated_within_a_batch_leaves_a_traceback_and_the_next_start_makes_it_again(crawl: Path, db: Path) -> None:
-    with watching(crawl, db, under=patched(_TRUNCATED_IN_USE)) as daemon:
+def test_an_index_truncated_within_a_batch_leaves_a_traceback_and_is_rebuilt_at_the_next_start(crawl: Path, db: Path) -> None:
+    with watching(crawl, db, under=patched(_TRUNCATE_WHILE_INSERTING)) as daemon:
         _write(crawl, range(5))
         assert daemon.wait(60) == -signal.SIGBUS
         log = daemon.log.decode()
     assert "Fatal Python error: Bus error" in log
-    assert "in truncated" in log, "the stack shows what it was doing"
+    assert "in truncated" in log, "the traceback shows the function"
     assert_sound(db)
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: caught_up(crawl, db))
@@ -51,7 +51,7 @@ def test_an_index_truncated_within_a_batch_leaves_a_traceback_and_the_next_start
     equals_a_scan(crawl, db)
 
 
-def test_an_index_truncated_between_batches_is_made_again_by_the_same_daemon(crawl: Path, db: Path) -> None:
+def test_an_index_truncated_between_batches_is_rebuilt_by_the_same_daemon(crawl: Path, db: Path) -> None:
     _write(crawl, range(5))
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: caught_up(crawl, db))

@@ -1,4 +1,5 @@
-"""Less room for watches than there are folders: told, covered by scans, and mended once there is room. In user namespaces of their own."""
+"""More folders than inotify watches: they are reported, found by timed scans, and watched once the limit is raised. Each test runs in its
+own user namespace."""
 
 from __future__ import annotations
 
@@ -19,39 +20,39 @@ FOLDERS = 100
 WATCHES = 20
 
 
-def _fill(crawl: Path, first: int) -> None:
-    """An article more in every folder."""
+def _write_into_each_folder(crawl: Path, first: int) -> None:
+    """Write one more article into every folder."""
     for n in range(FOLDERS):
         ArticleFile(aid=f"{first + n:010d}", body=(f"본문 {first + n} " * 12).strip()).write(crawl / f"{n:03d}", age=0)
 
 
 @pytest.fixture
 def folders(crawl: Path) -> Path:
-    """A crawl directory of many folders."""
-    _fill(crawl, 0)
+    """A crawl directory with many folders."""
+    _write_into_each_folder(crawl, 0)
     return crawl
 
 
 @pytest.mark.parametrize("interval", [1.0, NEVER])
-def test_folders_beyond_the_limit_are_told_covered_by_scans_and_watched_once_it_is_raised(
+def test_folders_beyond_the_limit_are_reported_scanned_and_watched_after_it_is_raised(
     folders: Path, db: Path, tmp_path: Path, interval: float
 ) -> None:
-    """However long the timer's interval is: with folders unwatched it comes sooner."""
+    """Unwatched folders make timed scans more frequent, whatever the configured interval."""
     with watching(folders, db, interval=interval, under=limited("watches", WATCHES)) as daemon:
         daemon.wait_until(lambda: daemon.report().unwatched == FOLDERS + 1 - WATCHES)
         assert daemon.degraded("unwatched")
         assert not daemon.degraded("events")
-        told = spawn(tmp_path, "-d", db, "status", "--check")
-        assert told.code == 1
-        assert "folders are not watched; timed scans find what changes there: 81 folders" in told.out
+        result = spawn(tmp_path, "-d", db, "status", "--check")
+        assert result.code == 1
+        assert "folders are not watched; timed scans find what changes there: 81 folders" in result.out
         assert "81 folders not watched: " in spawn(tmp_path, "-d", db, "status").out
-        _fill(folders, FOLDERS)
+        _write_into_each_folder(folders, FOLDERS)
         daemon.wait_until(lambda: caught_up(folders, db), 240)
         assert daemon.report().unwatched == FOLDERS + 1 - WATCHES
         set_limit(daemon, "watches", 10 * FOLDERS)
         daemon.wait_until(lambda: daemon.report().unwatched == 0 and daemon.problems() == [], 240)
         daemon.wait_for_log("all folders are watched again")
-        _fill(folders, 2 * FOLDERS)
+        _write_into_each_folder(folders, 2 * FOLDERS)
         daemon.wait_until(lambda: caught_up(folders, db), 240)
         report = daemon.report()
         assert daemon.leave() == 0
@@ -59,10 +60,10 @@ def test_folders_beyond_the_limit_are_told_covered_by_scans_and_watched_once_it_
     assert_holds(folders, db)
 
 
-def test_folders_that_come_when_there_is_no_room_are_told(crawl: Path, db: Path) -> None:
+def test_new_folders_beyond_the_limit_are_reported(crawl: Path, db: Path) -> None:
     with watching(crawl, db, under=limited("watches", WATCHES)) as daemon:
         assert daemon.report().unwatched == 0
-        _fill(crawl, 0)
+        _write_into_each_folder(crawl, 0)
         daemon.wait_until(lambda: daemon.report().unwatched == FOLDERS + 1 - WATCHES, 240)
         daemon.wait_until(lambda: caught_up(crawl, db), 240)
         for n in range(FOLDERS // 2):
@@ -75,27 +76,27 @@ def test_folders_that_come_when_there_is_no_room_are_told(crawl: Path, db: Path)
     assert_holds(crawl, db)
 
 
-@pytest.mark.parametrize("what", ["watches", "instances"])
-def test_where_nothing_can_be_watched_scans_alone_find_what_changes_until_it_can(
-    folders: Path, db: Path, tmp_path: Path, what: Literal["watches", "instances"]
+@pytest.mark.parametrize("limit", ["watches", "instances"])
+def test_without_any_watch_timed_scans_find_changes_until_the_limit_is_raised(
+    folders: Path, db: Path, tmp_path: Path, limit: Literal["watches", "instances"]
 ) -> None:
-    with watching(folders, db, interval=1.0, under=limited(what, 0)) as daemon:
+    with watching(folders, db, interval=1.0, under=limited(limit, 0)) as daemon:
         daemon.wait_until(lambda: daemon.degraded("events"))
-        told = spawn(tmp_path, "-d", db, "status", "--check")
-        assert told.code == 1
-        assert f"no events come; only scans find what changes: inotify's limit of {what} is reached: raise " in told.out
-        _fill(folders, FOLDERS)
+        result = spawn(tmp_path, "-d", db, "status", "--check")
+        assert result.code == 1
+        assert f"no events come; only scans find what changes: inotify's limit of {limit} is reached: raise " in result.out
+        _write_into_each_folder(folders, FOLDERS)
         daemon.wait_until(lambda: caught_up(folders, db), 240)
-        set_limit(daemon, what, 10 * FOLDERS)
+        set_limit(daemon, limit, 10 * FOLDERS)
         daemon.wait_until(lambda: daemon.problems() == [] and daemon.report().unwatched == 0, 240)
-        _fill(folders, 2 * FOLDERS)
+        _write_into_each_folder(folders, 2 * FOLDERS)
         daemon.wait_until(lambda: caught_up(folders, db), 240)
         assert daemon.leave() == 0
     assert daemon.log.count(b"cannot be watched") == 1
     assert_holds(folders, db)
 
 
-def test_folders_that_come_and_go_quickly_raise_no_alarm(crawl: Path, db: Path) -> None:
+def test_short_lived_folders_are_not_reported_as_unwatched(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
         for n in range(300):
             (crawl / f"{n}" / "a" / "b").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""One instance at a time; and how one leaves: in time, with nothing half done, and no process left behind."""
+"""Only one writer runs at a time. It stops in time, with no partial work and no process left behind."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from tests.builders.processes import alive, children, doing, patched, until
 
 pytestmark = pytest.mark.system
 
-MANY = 24_000
-"""More than those from which on processes are started."""
+FILES = 24_000
+"""Enough files for worker processes to start."""
 IN_TIME = 10.0
-"""Seconds within which it leaves."""
+"""Seconds within which a daemon has to stop."""
 
 
-def _leave_in_time(daemon: Daemon, *numbers: signal.Signals) -> int:
-    """Ask it to end, once with each signal; returns its exit code."""
-    begun = time.monotonic()
+def _stop_in_time(daemon: Daemon, *numbers: signal.Signals) -> int:
+    """Send the signals and wait for the end. Returns the exit code."""
+    start = time.monotonic()
     for number in numbers:
         daemon.process.send_signal(number)
     code = daemon.wait(60)
-    assert time.monotonic() - begun <= IN_TIME, daemon.log.decode()
+    assert time.monotonic() - start <= IN_TIME, daemon.log.decode()
     return code
 
 
@@ -55,7 +55,7 @@ def _leave_in_time(daemon: Daemon, *numbers: signal.Signals) -> int:
     ("second", "through"),
     [("watch", "its path"), ("scan", "its path"), ("reindex", "its path"), ("scan", "a link to it"), ("scan", "a link to its folder")],
 )
-def test_a_second_one_says_who_is_there_and_the_first_goes_on_undisturbed(
+def test_a_second_instance_names_the_first_and_does_not_disturb_it(
     crawl: Path, db: Path, tmp_path: Path, second: str, through: str
 ) -> None:
     ArticleFile().write(crawl)
@@ -64,10 +64,10 @@ def test_a_second_one_says_who_is_there_and_the_first_goes_on_undisturbed(
     other = {"its path": db, "a link to it": tmp_path / "link.db", "a link to its folder": tmp_path / "linked" / db.name}[through]
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.problems() == [])
-        came = spawn(tmp_path, "-d", other, second, *([] if second == "reindex" else [crawl]))
-        assert (came.code, came.out) == (3, "")
-        assert f"is being written by 'dedup watch' (process {daemon.process.pid}, since 20" in came.err
-        assert len(came.err.splitlines()) == 1
+        result = spawn(tmp_path, "-d", other, second, *([] if second == "reindex" else [crawl]))
+        assert (result.code, result.out) == (3, "")
+        assert f"is being written by 'dedup watch' (process {daemon.process.pid}, since 20" in result.err
+        assert len(result.err.splitlines()) == 1
         ArticleFile(aid="0000000002").write(crawl, age=0)
         daemon.wait_until(lambda: caught_up(crawl, db))
         report = daemon.report()
@@ -76,14 +76,14 @@ def test_a_second_one_says_who_is_there_and_the_first_goes_on_undisturbed(
     assert_holds(crawl, db)
 
 
-def test_a_scan_that_runs_keeps_a_daemon_out(crawl: Path, db: Path, tmp_path: Path) -> None:
+def test_a_daemon_is_refused_while_a_scan_runs(crawl: Path, db: Path, tmp_path: Path) -> None:
     with running.session(crawl, db):
-        came = spawn(tmp_path, "-d", db, "watch", crawl)
-    assert came.code == 3
-    assert f"is being written by 'dedup test' (process {os.getpid()}" in came.err
+        result = spawn(tmp_path, "-d", db, "watch", crawl)
+    assert result.code == 3
+    assert f"is being written by 'dedup test' (process {os.getpid()}" in result.err
 
 
-def test_a_predecessors_report_is_never_taken_for_its_own(crawl: Path, db: Path) -> None:
+def test_a_daemon_does_not_show_the_report_of_its_predecessor(crawl: Path, db: Path) -> None:
     ArticleFile().write(crawl)
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.problems() == [])
@@ -94,36 +94,36 @@ def test_a_predecessors_report_is_never_taken_for_its_own(crawl: Path, db: Path)
         assert (daemon.report().process, daemon.report().phase) == (daemon.process.pid, "starting")
 
 
-# Leaving a large scan
+# Stopping during a large scan
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A crawl directory for which processes are started. Tests only read it."""
+def large_crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crawl directory with enough files for worker processes. Tests only read it."""
     crawl = tmp_path_factory.mktemp("many")
-    for n in range(MANY):
+    for n in range(FILES):
         ArticleFile(body=(f"본문 {n} " * 12).strip(), aid=f"{n:010d}", title=f"기사 {n}").write(crawl / f"{n % 40:02d}", f"{n}.md", age=0)
     return crawl
 
 
-_BOTH = "workers = 2"
+_TWO_WORKERS = "workers = 2"
 
 
-def _stuck(db: Path) -> None:
-    """Wait until the work waits for something that does not come."""
-    since, word = time.monotonic(), ""
+def _wait_until_stuck(db: Path) -> None:
+    """Wait until the daemon has made no progress for a while."""
+    since, activity = time.monotonic(), ""
     while time.monotonic() - since < 1.5:
-        now = doing(db)
-        if now != word:
-            since, word = time.monotonic(), now
+        current = doing(db)
+        if current != activity:
+            since, activity = time.monotonic(), current
         time.sleep(0.01)
-    assert word.startswith("reading "), word
+    assert activity.startswith("reading "), activity
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("how", ["asked", "asked while those that read hang", "killed"])
-def test_a_large_scan_is_left_in_time_with_nothing_half_done_and_completed_by_the_next_start(many: Path, db: Path, how: str) -> None:
-    with watching(many, db, "-q", until=None, more=_BOTH) as daemon:
+@pytest.mark.parametrize("how", ["asked", "asked while workers hang", "killed"])
+def test_a_large_scan_stops_in_time_and_the_next_start_completes_it(large_crawl: Path, db: Path, how: str) -> None:
+    with watching(large_crawl, db, "-q", until=None, more=_TWO_WORKERS) as daemon:
         daemon.wait_until(lambda: len(children(daemon.process.pid)) == 2, 300)
         readers = children(daemon.process.pid)
         if how == "killed":
@@ -133,24 +133,24 @@ def test_a_large_scan_is_left_in_time_with_nothing_half_done_and_completed_by_th
             if "hang" in how:
                 for reader in readers:
                     os.kill(reader, signal.SIGSTOP)
-                _stuck(db)
-            assert _leave_in_time(daemon, signal.SIGTERM) == 0
+                _wait_until_stuck(db)
+            assert _stop_in_time(daemon, signal.SIGTERM) == 0
             assert doing(db) == ""
         until(lambda: not any(map(alive, readers)))
-    found = recorded(db)
-    assert 10_000 < len(found) < MANY
-    assert found.items() <= walk(many).items()
+    files = recorded(db)
+    assert 10_000 < len(files) < FILES
+    assert files.items() <= walk(large_crawl).items()
     assert_sound(db)
-    with watching(many, db, until=None, more=_BOTH) as daemon:
+    with watching(large_crawl, db, until=None, more=_TWO_WORKERS) as daemon:
         daemon.wait_for_log("watching", 300)
         assert ("was killed while re" in daemon.log.decode()) == (how == "killed")
         assert daemon.leave() == 0
-    assert_holds(many, db)
+    assert_holds(large_crawl, db)
 
 
-# Leaving while the database cannot be written, or is being written
+# Stopping while the database is locked or being written
 
-_WITHIN = """
+_WAIT_WITHIN_A_TRANSACTION = """
 import os, sys, time
 from dedup.store import readings
 insert = readings.insert
@@ -172,21 +172,21 @@ readings.insert = slowly
         ((signal.SIGHUP,), 0),
     ],
 )
-def test_a_transaction_under_way_is_finished_first(crawl: Path, db: Path, numbers: tuple[signal.Signals, ...], code: int) -> None:
+def test_a_transaction_is_completed_before_the_daemon_stops(crawl: Path, db: Path, numbers: tuple[signal.Signals, ...], code: int) -> None:
     ArticleFile().write(crawl)
-    with watching(crawl, db, under=patched(_WITHIN), until="within a transaction") as daemon:
+    with watching(crawl, db, under=patched(_WAIT_WITHIN_A_TRANSACTION), until="within a transaction") as daemon:
         for number in numbers:
             daemon.process.send_signal(number)
         Path(f"{db}.go").touch()
-        assert _leave_in_time(daemon) == code
+        assert _stop_in_time(daemon) == code
         assert b"Traceback" not in daemon.log
     assert_holds(crawl, db)
 
 
-def test_a_transaction_that_does_not_come_to_its_end_is_cut_short_and_made_again_by_the_next_start(crawl: Path, db: Path) -> None:
+def test_a_transaction_that_does_not_end_is_aborted_and_repeated_by_the_next_start(crawl: Path, db: Path) -> None:
     path = ArticleFile().write(crawl)
-    with watching(crawl, db, under=patched(_WITHIN), until="within a transaction") as daemon:
-        assert _leave_in_time(daemon, signal.SIGTERM) == -signal.SIGALRM
+    with watching(crawl, db, under=patched(_WAIT_WITHIN_A_TRANSACTION), until="within a transaction") as daemon:
+        assert _stop_in_time(daemon, signal.SIGTERM) == -signal.SIGALRM
     assert_sound(db)
     assert recorded(db) == {}
     with watching(crawl, db, until=f"was killed while recording 1 files, starting with {path}") as daemon:
@@ -196,15 +196,15 @@ def test_a_transaction_that_does_not_come_to_its_end_is_cut_short_and_made_again
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_it_leaves_in_time_while_another_program_holds_the_database(crawl: Path, db: Path, number: signal.Signals) -> None:
+def test_a_daemon_stops_in_time_while_another_program_locks_the_database(crawl: Path, db: Path, number: signal.Signals) -> None:
     with watching(crawl, db) as daemon:
-        shell = sqlite3.connect(db, isolation_level=None)
-        shell.execute("BEGIN IMMEDIATE")
+        connection = sqlite3.connect(db, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
         ArticleFile().write(crawl, age=0)
         daemon.wait_until(lambda: doing(db).startswith("recording "), every=0.005)
-        assert _leave_in_time(daemon, number) == (130 if number == signal.SIGINT else 0)
+        assert _stop_in_time(daemon, number) == (130 if number == signal.SIGINT else 0)
         assert b"The next start finds it again." in daemon.log
-        shell.close()
+        connection.close()
     assert recorded(db) == {}
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: caught_up(crawl, db))
@@ -213,35 +213,35 @@ def test_it_leaves_in_time_while_another_program_holds_the_database(crawl: Path,
 
 
 @as_service
-def test_it_leaves_in_time_while_it_is_degraded_and_catches_up_later(crawl: Path, db: Path) -> None:
+def test_a_degraded_daemon_stops_in_time_and_the_next_one_catches_up(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
-        shell = sqlite3.connect(db, isolation_level=None)
-        shell.execute("BEGIN IMMEDIATE")
+        connection = sqlite3.connect(db, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
         ArticleFile().write(crawl, age=0)
         daemon.wait_until(lambda: daemon.degraded("database"))
         assert daemon.recorded() == 0
-        assert _leave_in_time(daemon, signal.SIGTERM) == 0
-        shell.close()
+        assert _stop_in_time(daemon, signal.SIGTERM) == 0
+        connection.close()
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: caught_up(crawl, db))
         assert (daemon.problems(), daemon.leave()) == ([], 0)
     assert_holds(crawl, db)
 
 
-def test_a_database_that_another_program_lets_go_of_is_written_on(crawl: Path, db: Path) -> None:
+def test_a_daemon_continues_when_another_program_unlocks_the_database(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
-        shell = sqlite3.connect(db, isolation_level=None)
-        shell.execute("BEGIN IMMEDIATE")
+        connection = sqlite3.connect(db, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
         ArticleFile().write(crawl, age=0)
         daemon.wait_until(lambda: daemon.degraded("database"))
-        shell.close()
+        connection.close()
         daemon.wait_until(lambda: caught_up(crawl, db))
         daemon.wait_until(lambda: daemon.problems() == [])
         assert daemon.leave() == 0
     assert_holds(crawl, db)
 
 
-_MAKING = """
+_REBUILD_SLOWLY = """
 import sys, time
 from dedup.index import hashtable
 hashtable._ROWS_PER_CHUNK = 1
@@ -254,50 +254,48 @@ hashtable.HashTable.commit = slowly
 """
 
 
-def test_it_leaves_in_time_while_an_index_is_made_again(crawl: Path, db: Path) -> None:
+def test_a_daemon_stops_in_time_while_an_index_is_rebuilt(crawl: Path, db: Path) -> None:
     for n in range(30):
         ArticleFile(body=f"본문 {n} 이 길게 이어진다. " * 20, aid=f"{n:010d}").write(crawl)
     running.scan(crawl, db)
-    for left in (".index", ".passages"):
-        Path(f"{db}{left}").unlink()
-    with watching(crawl, db, under=patched(_MAKING), until="making an index") as daemon:
-        assert _leave_in_time(daemon, signal.SIGTERM) == 0
+    for extension in (".index", ".passages"):
+        Path(f"{db}{extension}").unlink()
+    with watching(crawl, db, under=patched(_REBUILD_SLOWLY), until="making an index") as daemon:
+        assert _stop_in_time(daemon, signal.SIGTERM) == 0
         assert b"ERROR" not in daemon.log
     assert_holds(crawl, db)
     ArticleFile(body="본문 7 이 길게 이어진다. " * 20, aid="0000000099", oid="902").write(crawl)
     assert running.scan(crawl, db).matches["exact"] == 1
 
 
-def test_files_that_wait_are_not_taken_one_after_the_other_when_it_is_time_to_stop(crawl: Path, db: Path) -> None:
+def test_a_stop_request_ends_the_handling_of_waiting_files(crawl: Path, db: Path) -> None:
     paths = [ArticleFile(aid=f"{n:010d}").write(crawl) for n in range(20)]
     stop = threading.Event()
-    asked = 0
+    yielded = 0
 
-    def noted() -> Iterator[bytes]:
-        nonlocal asked
-        for asked, path in enumerate(paths, 1):
-            if asked == 6:
+    def names() -> Iterator[bytes]:
+        nonlocal yielded
+        for yielded, path in enumerate(paths, 1):
+            if yielded == 6:
                 stop.set()
             yield os.fsencode(path.name)
 
     with running.session(crawl, db, settle=60) as session:
         scan = Scan(session, stop)
-        scan.check_paths(session.directories[0], noted())
-        assert (asked, scan.count_waiting()) == (6, 5)
+        scan.check_paths(session.directories[0], names())
+        assert (yielded, scan.count_waiting()) == (6, 5)
         for path in paths:
             path.unlink()
         scan.queue_settled()
-        assert scan.count_waiting() == 5  # that they went was not looked at
+        assert scan.count_waiting() == 5  # the deletions were not noticed
         stop.clear()
         scan.queue_settled()
         assert scan.count_waiting() == 0
 
 
-def test_what_others_read_is_not_recorded_batch_after_batch_when_it_is_time_to_stop(
-    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stop_request_ends_the_recording_of_batches(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.scan.workers.MIN_FILES_FOR_PROCESSES", 0)
-    monkeypatch.setattr(WorkerPool, "_extract_in_process", lambda self, batch: extract_files(batch, self._options))  # in threads of its own
+    monkeypatch.setattr(WorkerPool, "_extract_in_process", lambda self, batch: extract_files(batch, self._options))  # in its threads
     monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 4)
     for n in range(20):
         ArticleFile(aid=f"{n:010d}").write(crawl)
@@ -311,33 +309,31 @@ def test_what_others_read_is_not_recorded_batch_after_batch_when_it_is_time_to_s
     assert_holds(crawl, db)
 
 
-def test_a_monitor_that_connects_and_says_nothing_does_not_keep_it(crawl: Path, db: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def test_a_silent_client_of_the_metrics_does_not_delay_a_stop(crawl: Path, db: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     with watching(crawl, db, more=f'[metrics]\nlisten = "127.0.0.1:{port}"') as daemon, socket.create_connection(("127.0.0.1", port)):
-        assert _leave_in_time(daemon, signal.SIGTERM) == 0
+        assert _stop_in_time(daemon, signal.SIGTERM) == 0
 
 
 # A terminal
 
 
-def test_closing_its_terminal_is_asking_it_to_leave(crawl: Path, db: Path) -> None:
+def test_closing_the_terminal_stops_the_daemon(crawl: Path, db: Path) -> None:
     ArticleFile().write(crawl)
-    ours, theirs = pty.openpty()
+    master, slave = pty.openpty()
 
-    def with_a_terminal() -> None:
+    def take_terminal() -> None:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    said = b""
-    with subprocess.Popen(
-        command("-d", db, "watch", crawl), stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=with_a_terminal
-    ) as process:
-        os.close(theirs)
-        while b"watching" not in said:
-            said += os.read(ours, 65536)
-        os.close(ours)
+    output = b""
+    with subprocess.Popen(command("-d", db, "watch", crawl), stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_terminal) as process:
+        os.close(slave)
+        while b"watching" not in output:
+            output += os.read(master, 65536)
+        os.close(master)
         assert process.wait(60) == 0
     assert doing(db) == ""
     assert run(crawl.parent, "-d", db, "status", "-f", "json").json()["killed_writer"] is None
@@ -345,7 +341,7 @@ def test_closing_its_terminal_is_asking_it_to_leave(crawl: Path, db: Path) -> No
     assert_holds(crawl, db)
 
 
-def test_under_nohup_it_stays(crawl: Path, db: Path) -> None:
+def test_a_daemon_under_nohup_ignores_a_hangup(crawl: Path, db: Path) -> None:
     with watching(crawl, db, under=("nohup",)) as daemon:
         daemon.process.send_signal(signal.SIGHUP)
         ArticleFile().write(crawl, age=0)

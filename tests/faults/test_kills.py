@@ -1,4 +1,4 @@
-"""kill -9 at any moment of a running daemon, again and again, while a crawler goes on: nothing is lost, nothing is there twice."""
+"""`kill -9` of daemons at many points while a crawler runs: nothing is lost or recorded twice."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.builders.processes import patched, until
 
 pytestmark = pytest.mark.system
 
-THINGS = 35
-"""What the crawler does while a daemon runs and dies."""
-LONGEST = 0.4
-"""Seconds after which a daemon is killed, at most: from its start, or from when it watches."""
-STANDS = 10
-"""One of so many daemons is let take in everything that stands, while the crawler rests."""
+OPERATIONS = 35
+"""Operations of the crawler during the life of one daemon."""
+MAX_SECONDS = 0.4
+"""A daemon is killed at most this long after its start, or after it began to watch."""
+RECORD_ALL_EVERY = 10
+"""After this many daemons, one records everything while the crawler rests."""
 
-_DYING = """
+_DIE_AT = """
 import os, signal, threading, time
 from dedup.daemon import health_file
 from dedup.index import hashtable
@@ -69,11 +69,11 @@ WritableDatabase._commit = soon
 """
 _HALF_A_REPORT = """
 write = health_file._write_all
-def half(fd, told):
+def half(fd, data):
     global left
     left -= 1
-    if left <= 0: os.write(fd, told[: len(told) // 2]); die()
-    write(fd, told)
+    if left <= 0: os.write(fd, data[: len(data) // 2]); die()
+    write(fd, data)
 health_file._write_all = half
 """
 POINTS = {
@@ -89,15 +89,15 @@ POINTS = {
     "before a report counts": "dies(health_file, '_write_all')",
     "as the log is copied back": _CHECKPOINTS,
 }
-"""Where a daemon kills itself, and the lines that make it."""
+"""Point at which a daemon kills itself → code that does it."""
 
 
-class Laying:
-    """The crawler, and how much it has done so far."""
+class Crawler:
+    """A crawler process and the number of operations it has completed."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.done = 0
-        self._asked = 0
+        self.completed = 0
+        self._requested = 0
         self._process = process
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
@@ -105,32 +105,32 @@ class Laying:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self.done = int(line)
+            self.completed = int(line)
 
-    def go_on(self) -> None:
-        """Do so many things more, beside what goes on here."""
+    def request_more(self) -> None:
+        """Start more operations without waiting for them."""
         assert self._process.stdin is not None
-        self._asked += THINGS
-        self._process.stdin.write(f"{THINGS}\n")
+        self._requested += OPERATIONS
+        self._process.stdin.write(f"{OPERATIONS}\n")
         self._process.stdin.flush()
 
     def end(self) -> None:
-        """Do no more than was asked."""
+        """Wait for the requested operations and end the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._reader.join()
 
-    def rested(self) -> None:
-        """Wait until it has done what it was asked to: nothing moves any more."""
-        until(lambda: self.done == self._asked)
+    def wait_until_idle(self) -> None:
+        """Wait until all requested operations are completed."""
+        until(lambda: self.completed == self._requested)
 
 
 @contextmanager
-def laying(crawl: Path, seed: int, *, whole: bool) -> Iterator[Laying]:
-    """A crawler that runs beside what is tried. `whole`: it only adds."""
+def running_crawler(crawl: Path, seed: int, *, whole: bool) -> Iterator[Crawler]:
+    """A crawler in another process. `whole`: it only adds files."""
     command = [sys.executable, "-m", "tests.builders.crawler", str(crawl), str(seed), *(["whole"] if whole else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        crawler = Laying(process)
+        crawler = Crawler(process)
         try:
             yield crawler
         finally:
@@ -138,73 +138,73 @@ def laying(crawl: Path, seed: int, *, whole: bool) -> Iterator[Laying]:
 
 
 def _bodies(db: Path) -> set[str]:
-    """All that are stored."""
+    """All stored bodies."""
     with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
-        found = {body for (body,) in connection.execute("SELECT body FROM revisions")}
+        bodies = {body for (body,) in connection.execute("SELECT body FROM revisions")}
     connection.close()
-    return found
+    return bodies
 
 
-def _killed(crawl: Path, db: Path, rng: random.Random, point: str | None, most_calls: int) -> tuple[Daemon, bool]:
-    """A daemon that was killed at a point (one of the first `most_calls` times that it got there), or else at some moment; and whether it
-    got there."""
+def _run_and_kill(crawl: Path, db: Path, rng: random.Random, point: str | None, most_calls: int) -> tuple[Daemon, bool]:
+    """Run a daemon and kill it at `point` (one of the first `most_calls` times it gets there) or at a random moment. Returns it and
+    whether it died by itself."""
     under: tuple[str, ...] = ()
     if point:
         calls, delay = rng.randint(1, most_calls), rng.uniform(0, 0.004)
-        under = patched((_DYING + POINTS[point]).replace("{calls}", str(calls)).replace("{delay}", str(delay)))
+        under = patched((_DIE_AT + POINTS[point]).replace("{calls}", str(calls)).replace("{delay}", str(delay)))
     with watching(crawl, db, settle=0.1, under=under, until=None) as daemon:
         if point is None and rng.random() < 0.6:
             daemon.wait_for_log("INFO watching")
-        over = time.monotonic() + (20 if point else rng.uniform(0, LONGEST))
-        while daemon.process.poll() is None and time.monotonic() < over:
+        deadline = time.monotonic() + (20 if point else rng.uniform(0, MAX_SECONDS))
+        while daemon.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
-        by_itself = daemon.process.poll() is not None
-        if not by_itself:
+        reached = daemon.process.poll() is not None
+        if not reached:
             daemon.process.kill()
         assert daemon.wait() == -signal.SIGKILL, daemon.log.decode()
-    return daemon, by_itself
+    return daemon, reached
 
 
-def _tells_of(daemon: Daemon, predecessor: str) -> None:
-    """Once it holds the database, a start says who was killed before it."""
+def _assert_names_predecessor(daemon: Daemon, predecessor: str) -> None:
+    """Once it holds the database, a daemon logs which process was killed before."""
     if b"\n" in daemon.log:
         assert f"{predecessor} was killed" in daemon.log.decode()
 
 
-def _survive(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Counter[str]:
-    """Returns how often a daemon died at each point."""
+def _kill_daemons_and_check(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Counter[str]:
+    """Kill daemons while a crawler runs, then compare with the oracle. Returns the number of deaths at each point."""
     rng = random.Random(seed)
-    stood: set[str] = set()
-    died: Counter[str] = Counter()
-    tried: Counter[str] = Counter()
-    with laying(crawl, seed, whole=whole) as crawler:
+    recorded_before: set[str] = set()
+    deaths: Counter[str] = Counter()
+    attempts: Counter[str] = Counter()
+    with running_crawler(crawl, seed, whole=whole) as crawler:
         for n in range(kills):
-            crawler.go_on()
-            point = min(POINTS, key=lambda p: (died[p], tried[p])) if n % 2 else None  # not all come every time
-            tried[point or ""] += 1
+            crawler.request_more()
+            point = min(POINTS, key=lambda p: (deaths[p], attempts[p])) if n % 2 else None  # not every run reaches its point
+            attempts[point or ""] += 1
             before = crashed_holder(str(db))
             if point == "as an index is made again":
                 for end in (".index", ".passages"):
                     Path(f"{db}{end}").unlink(missing_ok=True)
-            most_calls = 1 if tried[point or ""] > 1 + died[point or ""] else 4  # a daemon that records all at once gets there once
-            daemon, by_itself = _killed(crawl, db, rng, point, most_calls)
-            if point and by_itself:
-                died[point] += 1
+            most_calls = 1 if attempts[point or ""] > 1 + deaths[point or ""] else 4  # a daemon may get there only once
+            daemon, reached = _run_and_kill(crawl, db, rng, point, most_calls)
+            if point and reached:
+                deaths[point] += 1
             if before is not None:
-                _tells_of(daemon, before.description)
+                _assert_names_predecessor(daemon, before.description)
             after = crashed_holder(str(db))
             if daemon.log:
                 assert after is not None
                 assert after.process_id == daemon.process.pid
-                told = run(db.parent, "-d", db, "status")
-                assert f"the last, {after.description}, was killed" in told.out, told
+                result = run(db.parent, "-d", db, "status")
+                assert f"the last, {after.description}, was killed" in result.out, result
             if after is not None:
                 assert_sound(db)
-                assert stood <= _bodies(db)
-            if n % STANDS == STANDS - 1:
-                stood |= _all_that_stands(crawl, db, crawler)
-        crawler.rested()
-        completed = {made(seed, n).body for n in range(crawler.done)}
+                assert recorded_before <= _bodies(db)
+            if n % RECORD_ALL_EVERY == RECORD_ALL_EVERY - 1:
+                recorded_before |= _record_all(crawl, db, crawler)
+        crawler.wait_until_idle()
+        completed = {made(seed, n).body for n in range(crawler.completed)}
     last = crashed_holder(str(db))
     assert last is not None
     with watching(crawl, db, settle=0.1) as daemon:
@@ -212,14 +212,14 @@ def _survive(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Co
         daemon.wait_until(lambda: caught_up(crawl, db), every=0.2)
         assert daemon.leave() == 0
     assert_holds(crawl, db, completed)
-    assert stood <= _bodies(db)
+    assert recorded_before <= _bodies(db)
     assert crashed_holder(str(db)) is None
-    return died
+    return deaths
 
 
-def _all_that_stands(crawl: Path, db: Path, crawler: Laying) -> set[str]:
-    """What a daemon that is let has taken in, before it is killed too."""
-    crawler.rested()
+def _record_all(crawl: Path, db: Path, crawler: Crawler) -> set[str]:
+    """Let a daemon record everything, then kill it. Returns the stored bodies."""
+    crawler.wait_until_idle()
     with watching(crawl, db, settle=0.1) as daemon:
         daemon.wait_until(lambda: caught_up(crawl, db), every=0.1)
         daemon.process.kill()
@@ -229,26 +229,26 @@ def _all_that_stands(crawl: Path, db: Path, crawler: Laying) -> set[str]:
 
 @pytest.fixture
 def seed() -> int:
-    """Another one each time; told where the test fails."""
-    drawn = int.from_bytes(os.urandom(4))
-    sys.stdout.write(f"seed {drawn}\n")
-    return drawn
+    """A random seed, printed if the test fails."""
+    value = int.from_bytes(os.urandom(4))
+    sys.stdout.write(f"seed {value}\n")
+    return value
 
 
 @as_both
-def test_a_daemon_killed_a_few_times_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
-    _survive(crawl, db, 6, seed, whole=True)
+def test_a_daemon_killed_a_few_times_ends_in_the_database_of_a_scan(crawl: Path, db: Path, seed: int) -> None:
+    _kill_daemons_and_check(crawl, db, 6, seed, whole=True)
     equals_a_scan(crawl, db)
 
 
 @pytest.mark.timeout(900)
-def test_a_daemon_killed_fifty_times_while_pages_come_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
-    died = _survive(crawl, db, 50, seed, whole=True)
-    assert set(died) == set(POINTS)
+def test_a_daemon_killed_fifty_times_while_pages_arrive_ends_in_the_database_of_a_scan(crawl: Path, db: Path, seed: int) -> None:
+    deaths = _kill_daemons_and_check(crawl, db, 50, seed, whole=True)
+    assert set(deaths) == set(POINTS)
     equals_a_scan(crawl, db)
 
 
 @pytest.mark.timeout(900)
-def test_a_daemon_killed_fifty_times_while_files_come_and_go_loses_nothing_that_stood(crawl: Path, db: Path, seed: int) -> None:
-    died = _survive(crawl, db, 50, seed, whole=False)
-    assert set(died) == set(POINTS)
+def test_a_daemon_killed_fifty_times_while_files_come_and_go_loses_nothing(crawl: Path, db: Path, seed: int) -> None:
+    deaths = _kill_daemons_and_check(crawl, db, 50, seed, whole=False)
+    assert set(deaths) == set(POINTS)

@@ -1,4 +1,4 @@
-"""What is mounted below a crawl directory and goes away is absent, not gone."""
+"""Mounts below a crawl directory: after an unmount their files are absent, not gone."""
 
 from __future__ import annotations
 
@@ -28,126 +28,126 @@ def _outcome(tally: ScanCounts) -> tuple[int, int, list[str]]:
     return tally.new, tally.gone, tally.absent_mounts
 
 
-def _there(db: Path) -> set[str]:
+def _present_paths(db: Path) -> set[str]:
     return {row["path"] for row in running.dump(db, "files") if not row["gone"]}
 
 
-def _disk(crawl: Path, kind: str) -> tuple[Path, list[str]]:
-    """A mount point below the crawl directory, and the arguments of mount(8) that bring its three files there."""
-    at, disk = crawl / "2026" / "deep", crawl.with_name("disk")
-    at.mkdir(parents=True)
+def _make_disk(crawl: Path, kind: str) -> tuple[Path, list[str]]:
+    """Create a mount point below the crawl directory and a disk with three files. Returns the mount point and the arguments of mount(8)."""
+    mount_point, disk = crawl / "2026" / "deep", crawl.with_name("disk")
+    mount_point.mkdir(parents=True)
     disk.mkdir()
     if kind == "tmpfs":
         mount("-t", "tmpfs", "tmpfs", disk)
     _fill(disk, 100)
-    return at, ["--bind", str(disk), str(at)]
+    return mount_point, ["--bind", str(disk), str(mount_point)]
 
 
-def _away(kind: str) -> None:
+def _unmount_and_remount(kind: str) -> None:
     crawl = Path(os.environ["CRAWL"])
     db = crawl.with_name("dedup.db")
-    at, arguments = _disk(crawl, kind)
+    mount_point, arguments = _make_disk(crawl, kind)
     _fill(crawl / "2025", 0)
     mount(*arguments)
     assert _outcome(running.scan(crawl, db)) == (6, 0, [])
-    before, there = running.dump(db), _there(db)
-    unmount(at)
+    before, paths = running.dump(db), _present_paths(db)
+    unmount(mount_point)
     for _ in range(2):
-        assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
+        assert _outcome(running.scan(crawl, db)) == (0, 0, [str(mount_point)])
         assert running.dump(db) == before
     (crawl / "2025" / "0.md").unlink()
-    _fill(at, 200, 1)  # the crawler goes on, into the directory that the disk was mounted on
-    assert _outcome(running.scan(crawl, db)) == (1, 1, [str(at)])
+    _fill(mount_point, 200, 1)  # the crawler continues below the empty mount point
+    assert _outcome(running.scan(crawl, db)) == (1, 1, [str(mount_point)])
     mount(*arguments)
     assert _outcome(running.scan(crawl, db)) == (0, 0, [])
-    assert there - _there(db) == {"2025/0.md"}
-    (at / "100.md").unlink()
+    assert paths - _present_paths(db) == {"2025/0.md"}
+    (mount_point / "100.md").unlink()
     assert _outcome(running.scan(crawl, db)) == (0, 1, [])
 
 
 @in_own_mounts
-def test_a_disk_below_a_crawl_directory_that_is_away_deletes_nothing(crawl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unmounted_disk_below_a_crawl_directory_marks_nothing_as_gone(crawl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRAWL", str(crawl))
-    _away("tmpfs")
+    _unmount_and_remount("tmpfs")
 
 
 @in_own_mounts
-def test_a_bind_mount_of_the_same_file_system_that_is_away_deletes_nothing(crawl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unmounted_bind_mount_of_the_same_file_system_marks_nothing_as_gone(crawl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRAWL", str(crawl))
-    _away("bind")
+    _unmount_and_remount("bind")
 
 
 @in_own_mounts
-def test_a_mount_point_that_was_removed_with_its_mount_is_absent_until_it_is_accepted(crawl: Path, db: Path) -> None:
-    at, arguments = _disk(crawl, "tmpfs")
+def test_a_removed_mount_point_is_absent_until_it_is_retired(crawl: Path, db: Path) -> None:
+    mount_point, arguments = _make_disk(crawl, "tmpfs")
     mount(*arguments)
     running.scan(crawl, db)
     with running.session(crawl, db) as session, pytest.raises(NoAbsentMountError):
-        retire_mount(session.database, session.directories, os.fsencode(at))
-    unmount(at)
-    at.rmdir()
-    assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
+        retire_mount(session.database, session.directories, os.fsencode(mount_point))
+    unmount(mount_point)
+    mount_point.rmdir()
+    assert _outcome(running.scan(crawl, db)) == (0, 0, [str(mount_point)])
     with running.session(crawl, db) as session:
         with pytest.raises(NoAbsentMountError):
-            retire_mount(session.database, session.directories, os.fsencode(at.parent))
-        retire_mount(session.database, session.directories, os.fsencode(at))
+            retire_mount(session.database, session.directories, os.fsencode(mount_point.parent))
+        retire_mount(session.database, session.directories, os.fsencode(mount_point))
     assert _outcome(running.scan(crawl, db)) == (0, 3, [])
 
 
 @in_own_mounts
-def test_files_that_were_copied_from_a_disk_to_its_mount_point_end_the_wait_for_it(crawl: Path, db: Path) -> None:
-    at, arguments = _disk(crawl, "tmpfs")
+def test_copying_the_files_of_a_disk_to_its_mount_point_replaces_the_disk(crawl: Path, db: Path) -> None:
+    mount_point, arguments = _make_disk(crawl, "tmpfs")
     mount(*arguments)
     running.scan(crawl, db)
-    unmount(at)
-    _fill(at, 100)
+    unmount(mount_point)
+    _fill(mount_point, 100)
     assert _outcome(running.scan(crawl, db)) == (0, 0, [])
-    (at / "100.md").unlink()
+    (mount_point / "100.md").unlink()
     assert _outcome(running.scan(crawl, db)) == (0, 1, [])
 
 
 @in_own_mounts
-def test_files_that_something_is_mounted_over_are_not_gone(crawl: Path, db: Path) -> None:
-    at, arguments = _disk(crawl, "tmpfs")
-    _fill(at, 0)
-    _fill(at / "inner", 10)
+def test_files_below_a_new_mount_are_not_gone(crawl: Path, db: Path) -> None:
+    mount_point, arguments = _make_disk(crawl, "tmpfs")
+    _fill(mount_point, 0)
+    _fill(mount_point / "inner", 10)
     running.scan(crawl, db)
     mount(*arguments)
     assert _outcome(running.scan(crawl, db)) == (3, 0, [])
-    (at / "100.md").unlink()
+    (mount_point / "100.md").unlink()
     assert _outcome(running.scan(crawl, db)) == (0, 1, [])
-    unmount(at)
-    assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
+    unmount(mount_point)
+    assert _outcome(running.scan(crawl, db)) == (0, 0, [str(mount_point)])
 
 
 @in_own_mounts
-def test_another_volume_in_place_of_one_deletes_nothing_and_leaves_it_absent(crawl: Path, db: Path) -> None:
-    at, arguments = _disk(crawl, "tmpfs")
-    others = crawl.with_name("empty"), crawl.with_name("full")
-    for other in others:
-        other.mkdir()
-    _fill(others[1], 500, 1)
+def test_a_different_volume_at_a_mount_point_leaves_the_first_one_absent(crawl: Path, db: Path) -> None:
+    mount_point, arguments = _make_disk(crawl, "tmpfs")
+    volumes = crawl.with_name("empty"), crawl.with_name("full")
+    for volume in volumes:
+        volume.mkdir()
+    _fill(volumes[1], 500, 1)
     _fill(crawl / "2025", 0)
     mount(*arguments)
     assert _outcome(running.scan(crawl, db)) == (6, 0, [])
-    there = _there(db)
-    for other, new in zip(others, (0, 1), strict=True):
-        unmount(at)
-        mount("--bind", other, at)
-        assert _outcome(running.scan(crawl, db)) == (new, 0, [str(at)])
-        assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
-        unmount(at)
-        mount("-t", "tmpfs", "tmpfs", at)
-        assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
-        assert there <= _there(db)
-    unmount(at)
+    paths = _present_paths(db)
+    for volume, new in zip(volumes, (0, 1), strict=True):
+        unmount(mount_point)
+        mount("--bind", volume, mount_point)
+        assert _outcome(running.scan(crawl, db)) == (new, 0, [str(mount_point)])
+        assert _outcome(running.scan(crawl, db)) == (0, 0, [str(mount_point)])
+        unmount(mount_point)
+        mount("-t", "tmpfs", "tmpfs", mount_point)
+        assert _outcome(running.scan(crawl, db)) == (0, 0, [str(mount_point)])
+        assert paths <= _present_paths(db)
+    unmount(mount_point)
     mount(*arguments)
     assert _outcome(running.scan(crawl, db)) == (0, 0, [])
-    assert there <= _there(db)
+    assert paths <= _present_paths(db)
 
 
 @in_own_mounts
-def test_a_crawl_directory_that_is_mounted_a_second_time_overlaps_itself(crawl: Path, db: Path) -> None:
+def test_a_crawl_directory_mounted_twice_overlaps_itself(crawl: Path, db: Path) -> None:
     _fill(crawl / "2025", 0)
     second = crawl.with_name("second")
     second.mkdir()
@@ -159,22 +159,22 @@ def test_a_crawl_directory_that_is_mounted_a_second_time_overlaps_itself(crawl: 
 
 
 @in_own_mounts
-def test_a_disk_in_a_disk_is_absent_with_it_and_by_itself(crawl: Path, db: Path) -> None:
-    at, arguments = _disk(crawl, "tmpfs")
+def test_a_disk_mounted_inside_a_disk_is_absent_alone_or_with_it(crawl: Path, db: Path) -> None:
+    mount_point, arguments = _make_disk(crawl, "tmpfs")
     mount(*arguments)
-    inner = at / "inner"
+    inner = mount_point / "inner"
     inner.mkdir()
     mount("-t", "tmpfs", "tmpfs", inner)
     _fill(inner, 300)
     assert _outcome(running.scan(crawl, db)) == (6, 0, [])
     mount("--move", inner, crawl.with_name("disk"))
     assert _outcome(running.scan(crawl, db)) == (0, 0, [str(inner)])
-    unmount(at)
-    assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at), str(inner)])
+    unmount(mount_point)
+    assert _outcome(running.scan(crawl, db)) == (0, 0, [str(mount_point), str(inner)])
 
 
 @in_own_mounts
-def test_a_crawl_directory_on_a_disk_with_another_of_its_name_below_is_absent_while_the_disk_is(crawl: Path, db: Path) -> None:
+def test_a_crawl_directory_on_an_unmounted_disk_is_absent_although_its_path_exists(crawl: Path, db: Path) -> None:
     root = crawl / "root"
     _fill(root, 400, 1)
     mount("-t", "tmpfs", "tmpfs", crawl)
@@ -186,23 +186,23 @@ def test_a_crawl_directory_on_a_disk_with_another_of_its_name_below_is_absent_wh
 
 
 @in_own_mounts
-def test_the_daemon_follows_what_is_mounted_and_unmounted_below_a_crawl_directory(crawl: Path, db: Path) -> None:
-    at, arguments = _disk(crawl, "tmpfs")
+def test_a_daemon_follows_mounts_below_a_crawl_directory(crawl: Path, db: Path) -> None:
+    mount_point, arguments = _make_disk(crawl, "tmpfs")
     _fill(crawl, 0)
     with watching(crawl, db) as daemon:
         mount(*arguments)
-        (crawl / "2026" / "new").mkdir()  # what is mounted raises no event; the folder does
+        (crawl / "2026" / "new").mkdir()  # a mount raises no event, a new folder does
         _fill(crawl / "2026" / "new", 500, 1)
         daemon.wait_until(lambda: daemon.recorded() == 4)
         assert daemon.leave() == 0
     with watching(crawl, db) as daemon:
         assert daemon.recorded() == 7
         for _ in range(2):
-            unmount("--lazy", at)
+            unmount("--lazy", mount_point)
             daemon.wait_until(lambda: daemon.degraded("absent"))
             assert daemon.recorded() == 7
             mount(*arguments)
             daemon.wait_until(lambda: not daemon.degraded("absent"))
-        _fill(at, 600, 1)
+        _fill(mount_point, 600, 1)
         daemon.wait_until(lambda: daemon.recorded() == 8)
         assert daemon.leave() == 0

@@ -1,4 +1,4 @@
-"""Links, fifos, names and depths that no crawler means to write: nothing waits, nothing is lost, and all of it is told."""
+"""Links, fifos, odd names and deep trees: nothing blocks, nothing is lost, and everything is counted."""
 
 from __future__ import annotations
 
@@ -26,112 +26,112 @@ from tests.builders.oracle import assert_holds, caught_up, ignored, recorded, wa
 from tests.builders.privileges import as_service
 from tests.fuzz import laws
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]  # what opens a fifo waits for ever
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]  # opening a fifo may block forever
 
-Lay = Callable[[Path], None]
-LAID: list[Lay] = [oddities.links, oddities.specials, oddities.names, oddities.sizes, oddities.far, oddities.low]
-QUICK = LAID[:3]
+Layout = Callable[[Path], None]
+LAYOUTS: list[Layout] = [oddities.links, oddities.specials, oddities.names, oddities.sizes, oddities.far, oddities.low]
+QUICK_LAYOUTS = LAYOUTS[:3]
 
 
 @pytest.fixture(autouse=True)
-def _removed(tmp_path: Path) -> Iterator[None]:
+def _remove_crawl(tmp_path: Path) -> Iterator[None]:
     with oddities.removed(tmp_path / "crawl"):
         yield
 
 
-def scanned(crawl: Path, db: Path) -> dict[str, int]:
-    """What `dedup scan` tells, in a process of its own."""
+def scan_in_process(crawl: Path, db: Path) -> dict[str, int]:
+    """Counts of `dedup scan` in a process of its own."""
     config = db.with_name("scan.toml")
     config.write_text(f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = 0.0\n[database]\npath = "{db}"\n')
-    ran = spawn(crawl.parent, "--config", config, "scan", "-f", "json")
-    assert (ran.code, ran.err) == (0, ""), ran.err
-    told: dict[str, int] = ran.json()
-    return told
+    result = spawn(crawl.parent, "--config", config, "scan", "-f", "json")
+    assert (result.code, result.err) == (0, ""), result.err
+    counts: dict[str, int] = result.json()
+    return counts
 
 
 def last_scan(db: Path) -> dict[str, dict[str, int]]:
-    told: dict[str, dict[str, int]] = run(db.parent, "-d", db, "status", "-f", "json").json()["last_scan"]
-    return told
+    last: dict[str, dict[str, int]] = run(db.parent, "-d", db, "status", "-f", "json").json()["last_scan"]
+    return last
 
 
-def _clean(log: str) -> None:
-    """Nothing in it could steer a terminal, and nothing of the program fell over."""
+def _assert_clean(log: str) -> None:
+    """Neither control characters nor tracebacks."""
     assert not {c for c in log if unicodedata.category(c) in laws.STEERING and c not in "\n\u200c\u200d"}, ascii(log)
     assert "Traceback" not in log, log
 
 
-def _folders(crawl: Path) -> int:
-    """By another program: find(1) goes from folder to folder."""
-    found = subprocess.run(["find", crawl, "-type", "d", "-printf", "x"], capture_output=True, check=True)
-    return len(found.stdout)
+def _count_folders(crawl: Path) -> int:
+    """Count folders with find(1)."""
+    result = subprocess.run(["find", crawl, "-type", "d", "-printf", "x"], capture_output=True, check=True)
+    return len(result.stdout)
 
 
-def _scans_and_adds_up(crawl: Path, db: Path, lay: Lay) -> None:
+def _assert_scan_adds_up(crawl: Path, db: Path, lay: Layout) -> None:
     lay(crawl)
-    there, not_taken = walk(crawl), ignored(crawl)
-    told = scanned(crawl, db)
+    files, ignored_files = walk(crawl), ignored(crawl)
+    first = scan_in_process(crawl, db)
     assert_holds(crawl, db)
-    faults = sum(content is None or size == 0 for size, _, content in there.values())
-    assert told["files"] == len(there) + not_taken.total()
-    assert (told["faults"], told["ignored"], told["unsettled"]) == (faults, not_taken.total(), 0)
-    assert (told["new"], told["unchanged"]) == (len(there) - faults, 0)
-    assert last_scan(db)["ignored_by"] == dict(not_taken)
-    again = scanned(crawl, db)
-    assert (again["unchanged"], again["faults"], again["new"], again["gone"]) == (told["new"], faults, 0, 0)
-    assert again["files"] == told["files"]
+    faults = sum(content is None or size == 0 for size, _, content in files.values())
+    assert first["files"] == len(files) + ignored_files.total()
+    assert (first["faults"], first["ignored"], first["unsettled"]) == (faults, ignored_files.total(), 0)
+    assert (first["new"], first["unchanged"]) == (len(files) - faults, 0)
+    assert last_scan(db)["ignored_by"] == dict(ignored_files)
+    second = scan_in_process(crawl, db)
+    assert (second["unchanged"], second["faults"], second["new"], second["gone"]) == (first["new"], faults, 0, 0)
+    assert second["files"] == first["files"]
     with running.session(crawl, db) as session:
-        assert len(there) <= Scan(session).estimate_entries() <= told["files"]
-    assert (found := doctor.count_folders(os.fsencode(crawl))).unreadable == []
-    assert found.folders == _folders(crawl)
+        assert len(files) <= Scan(session).estimate_entries() <= first["files"]
+    assert (count := doctor.count_folders(os.fsencode(crawl))).unreadable == []
+    assert count.folders == _count_folders(crawl)
     assert_holds(crawl, db)
 
 
-@pytest.mark.parametrize("lay", QUICK)
-def test_a_scan_takes_in_what_is_a_file_and_counts_add_up(crawl: Path, db: Path, lay: Lay) -> None:
-    _scans_and_adds_up(crawl, db, lay)
+@pytest.mark.parametrize("lay", QUICK_LAYOUTS)
+def test_a_scan_records_regular_files_and_its_counts_add_up(crawl: Path, db: Path, lay: Layout) -> None:
+    _assert_scan_adds_up(crawl, db, lay)
 
 
-@pytest.mark.parametrize("lay", LAID[3:])
-def test_a_scan_of_large_or_deep_trees_takes_in_what_is_a_file_and_counts_add_up(crawl: Path, db: Path, lay: Lay) -> None:
-    _scans_and_adds_up(crawl, db, lay)
+@pytest.mark.parametrize("lay", LAYOUTS[3:])
+def test_a_scan_of_large_or_deep_trees_records_regular_files_and_its_counts_add_up(crawl: Path, db: Path, lay: Layout) -> None:
+    _assert_scan_adds_up(crawl, db, lay)
 
 
-def test_a_tree_of_more_levels_than_calls_may_nest_is_watched_to_its_end(crawl: Path, db: Path) -> None:
+def test_a_tree_deeper_than_the_recursion_limit_is_watched(crawl: Path, db: Path) -> None:
     oddities.low(crawl)
     with watching(crawl, db) as daemon:
-        _after_all_events(crawl, daemon, 9000)
+        _wait_for_all_events(crawl, daemon, 9000)
         (crawl / "d").rename(crawl / "moved")
         daemon.wait_until(lambda: caught_up(crawl, db))
         late = crawl / "moved" / "/".join("d" * (oddities.LEVELS - 1))
         article(9001).write(late, "late.md", age=0)
         daemon.wait_until(lambda: caught_up(crawl, db))
-        told = daemon.report()
+        report = daemon.report()
         assert daemon.leave() == 0
-    assert (told.scans, told.restarts, told.unwatched, told.degraded) == (1, 0, 0, ())
-    _clean(daemon.log.decode())
+    assert (report.scans, report.restarts, report.unwatched, report.degraded) == (1, 0, 0, ())
+    _assert_clean(daemon.log.decode())
     assert_holds(crawl, db)
 
 
-def _after_all_events(crawl: Path, daemon: Daemon, number: int) -> None:
-    """Whatever was laid before has been met: something that came after it is in, and so is everything that a walk finds."""
+def _wait_for_all_events(crawl: Path, daemon: Daemon, number: int) -> None:
+    """Wait until a new article and everything written before it are recorded."""
     name = os.fsencode(article(number).write(crawl, f"after {number}.md", age=0).name)
     daemon.wait_until(lambda: name in recorded(daemon.db) and caught_up(crawl, daemon.db) and daemon.report().backlog.files == 0, 120)
 
 
-@pytest.mark.parametrize("lay", [lay for lay in LAID if lay is not oddities.far])  # which has a test of its own
-def test_what_appears_while_it_runs_is_taken_in_by_events_alone(crawl: Path, db: Path, lay: Lay) -> None:
+@pytest.mark.parametrize("lay", [lay for lay in LAYOUTS if lay is not oddities.far])  # it has its own test
+def test_files_that_appear_while_a_daemon_runs_are_recorded_by_events_alone(crawl: Path, db: Path, lay: Layout) -> None:
     with watching(crawl, db) as daemon:
         lay(crawl)
-        _after_all_events(crawl, daemon, 9000)
-        told = daemon.report()
+        _wait_for_all_events(crawl, daemon, 9000)
+        report = daemon.report()
         assert daemon.leave() == 0
-    assert (told.scans, told.restarts, told.overflows, told.unwatched, told.degraded) == (1, 0, 0, 0, ())
-    _clean(daemon.log.decode())
+    assert (report.scans, report.restarts, report.overflows, report.unwatched, report.degraded) == (1, 0, 0, 0, ())
+    _assert_clean(daemon.log.decode())
     assert_holds(crawl, db)
 
 
-def _beyond_reach(crawl: Path) -> int:
-    """Folders whose path the kernel does not take."""
+def _folders_beyond_the_longest_path(crawl: Path) -> int:
+    """Number of folders whose path is longer than the kernel accepts."""
     base = len(os.fsencode(crawl))
     folders = {path.rpartition(b"/")[0] for path in walk(crawl)}
     deepest = max(folders, key=len).split(b"/")
@@ -140,47 +140,45 @@ def _beyond_reach(crawl: Path) -> int:
 
 
 @pytest.mark.parametrize("when", ["before", "while"])
-def test_folders_beyond_the_longest_path_are_told_as_unwatched_and_covered_by_scans(
-    crawl: Path, db: Path, tmp_path: Path, when: str
-) -> None:
+def test_folders_beyond_the_longest_path_are_reported_as_unwatched_and_scanned(crawl: Path, db: Path, tmp_path: Path, when: str) -> None:
     if when == "before":
         oddities.far(crawl)
     with watching(crawl, db) as daemon:
         if when == "while":
             oddities.far(crawl)
         daemon.wait_until(lambda: caught_up(crawl, db), 120)
-        number = _beyond_reach(crawl)
+        number = _folders_beyond_the_longest_path(crawl)
         assert number > 50
         daemon.wait_until(lambda: daemon.report().unwatched == number, 120)
         assert daemon.degraded("unwatched")
         assert not daemon.degraded("events")
-        checked = spawn(tmp_path, "-d", db, "status", "--check")
-        assert (checked.code, f"{number} folders" in checked.out) == (1, True)
-        _after_all_events(crawl, daemon, 9000)
+        result = spawn(tmp_path, "-d", db, "status", "--check")
+        assert (result.code, f"{number} folders" in result.out) == (1, True)
+        _wait_for_all_events(crawl, daemon, 9000)
         assert daemon.report().restarts == 0
         assert daemon.leave() == 0
-    _clean(daemon.log.decode() + checked.out)
+    _assert_clean(daemon.log.decode() + result.out)
     assert_holds(crawl, db)
 
 
-# What is something else a moment later
+# Entries that are replaced by others
 
 Change = tuple[str, Callable[[Path], object]]
 
 
-def _put(path: Path, number: int) -> None:
+def _write(path: Path, number: int) -> None:
     article(number).write(path.parent, path.name, age=0)
 
 
 def _link_over(path: Path, target: str) -> None:
-    beside = path.with_name("link")
-    beside.symlink_to(target)
-    beside.replace(path)
+    link = path.with_name("link")
+    link.symlink_to(target)
+    link.replace(path)
 
 
 def _article_over(path: Path, number: int) -> None:
-    beside = article(number).write(path.parent, "part", age=0)
-    beside.replace(path)
+    part = article(number).write(path.parent, "part", age=0)
+    part.replace(path)
 
 
 def _fifo_over(path: Path) -> None:
@@ -196,7 +194,7 @@ def _socket_over(path: Path) -> None:
 
 def _folder_over(path: Path, number: int) -> None:
     path.unlink()
-    _put(path / "in.md", number)
+    _write(path / "in.md", number)
 
 
 def _link_over_folder(path: Path) -> None:
@@ -206,7 +204,7 @@ def _link_over_folder(path: Path) -> None:
 
 def _file_over(path: Path, number: int) -> None:
     shutil.rmtree(path)
-    _put(path, number)
+    _write(path, number)
 
 
 def _resize(path: Path, size: int) -> None:
@@ -215,7 +213,7 @@ def _resize(path: Path, size: int) -> None:
 
 
 CHANGES: list[Change] = [
-    ("an article", lambda crawl: _put(crawl / "a.md", 1)),
+    ("an article", lambda crawl: _write(crawl / "a.md", 1)),
     ("a link in its place", lambda crawl: _link_over(crawl / "a.md", "b.md")),
     ("an article in the link's place", lambda crawl: _article_over(crawl / "a.md", 2)),
     ("a fifo in its place", lambda crawl: _fifo_over(crawl / "a.md")),
@@ -231,8 +229,8 @@ CHANGES: list[Change] = [
     ("a folder in another case", lambda crawl: (crawl / "a.md").rename(crawl / "A.md")),
     ("another name of the same file", lambda crawl: os.link(crawl / "A.md" / "IN.md", crawl / "other.md")),
     ("the first name away", lambda crawl: (crawl / "A.md" / "IN.md").unlink()),
-    ("NFD of a name", lambda crawl: _put(crawl / (unicodedata.normalize("NFD", oddities.KOREAN) + ".md"), 6)),
-    ("NFC of the name beside it", lambda crawl: _put(crawl / (unicodedata.normalize("NFC", oddities.KOREAN) + ".md"), 7)),
+    ("NFD of a name", lambda crawl: _write(crawl / (unicodedata.normalize("NFD", oddities.KOREAN) + ".md"), 6)),
+    ("NFC of the same name", lambda crawl: _write(crawl / (unicodedata.normalize("NFC", oddities.KOREAN) + ".md"), 7)),
     ("the one away", lambda crawl: (crawl / (unicodedata.normalize("NFD", oddities.KOREAN) + ".md")).unlink()),
     ("an article emptied", lambda crawl: _resize(crawl / "other.md", 0)),
     ("and grown beyond any disk", lambda crawl: _resize(crawl / "other.md", 1 << 40)),
@@ -240,53 +238,53 @@ CHANGES: list[Change] = [
 ]
 
 
-def _all_of_it_is_kept(db: Path) -> None:
-    """Whatever took its file's place, nothing that was an article is lost."""
+def _assert_all_revisions_stay(db: Path) -> None:
+    """No article is lost when its file is replaced."""
     for number in range(1, 8):
-        told = running.history(db, article(number).address)
-        assert [r["digest"] for r in told["revisions"]], number
+        history = running.history(db, article(number).address)
+        assert [r["digest"] for r in history["revisions"]], number
     assert len(running.dump(db, "revisions")) == 7
 
 
-def test_what_takes_the_place_of_something_else_is_found_by_scans(crawl: Path, db: Path) -> None:
-    for what, change in CHANGES:
+def test_scans_find_replaced_entries(crawl: Path, db: Path) -> None:
+    for step, change in CHANGES:
         change(crawl)
         running.scan(crawl, db)
-        assert caught_up(crawl, db), what
+        assert caught_up(crawl, db), step
     assert_holds(crawl, db)
-    _all_of_it_is_kept(db)
+    _assert_all_revisions_stay(db)
 
 
 @as_service
-def test_what_takes_the_place_of_something_else_while_it_runs_is_found_by_events_alone(crawl: Path, db: Path) -> None:
+def test_events_alone_are_enough_to_find_replaced_entries(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
-        for what, change in CHANGES:
+        for step, change in CHANGES:
             before = walk(crawl)
             change(crawl)
-            assert walk(crawl) != before, what
+            assert walk(crawl) != before, step
             daemon.wait_until(lambda: caught_up(crawl, db))
-        told = daemon.report()
+        report = daemon.report()
         assert daemon.leave() == 0
-    assert (told.scans, told.restarts, told.overflows, told.unwatched, told.degraded) == (1, 0, 0, 0, ())
-    _clean(daemon.log.decode())
+    assert (report.scans, report.restarts, report.overflows, report.unwatched, report.degraded) == (1, 0, 0, 0, ())
+    _assert_clean(daemon.log.decode())
     assert_holds(crawl, db)
-    _all_of_it_is_kept(db)
+    _assert_all_revisions_stay(db)
 
 
-def test_what_is_no_file_is_never_opened(crawl: Path, db: Path) -> None:
-    """Opening a fifo keeps waiting or lets its writer go on, opening a tape rewinds it."""
+def test_only_regular_files_are_opened(crawl: Path, db: Path) -> None:
+    """Opening a fifo may block, or unblock its writer; opening a tape rewinds it."""
     oddities.specials(crawl)
-    with opened(crawl, crawl / "deep") as touched:
-        scanned(crawl, db)
+    with opened(crawl, crawl / "deep") as opened_paths:
+        scan_in_process(crawl, db)
         with watching(crawl, db) as daemon:
             late = crawl / "late.md"
             os.mkfifo(late)
-            _after_all_events(crawl, daemon, 9000)
+            _wait_for_all_events(crawl, daemon, 9000)
             assert daemon.leave() == 0
         for args in (("verify", crawl), ("-d", db, "doctor"), ("-d", db, "status", "--faults"), ("verify", late), ("similar", late)):
             assert run(crawl.parent, *args).code in (0, 1, 3)
-    assert str(crawl / "beside.md") in touched, "what is a file was"
-    assert {path for path in touched if path.endswith(("pipe.md", "late.md", "socket.md", "null.md", "tape.md", "disk.md"))} == set()
+    assert str(crawl / "beside.md") in opened_paths, "the probe sees regular files"
+    assert {path for path in opened_paths if path.endswith(("pipe.md", "late.md", "socket.md", "null.md", "tape.md", "disk.md"))} == set()
     assert_holds(crawl, db)
 
 
@@ -304,8 +302,8 @@ def _commands(crawl: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from ((name, path) for name in ("history", "verify", "similar") for path in others if not os.path.isdir(path))
 
 
-def test_every_command_copes_with_all_of_it(crawl: Path) -> None:
-    for lay in LAID:
+def test_every_command_handles_odd_files(crawl: Path) -> None:
+    for lay in LAYOUTS:
         lay(crawl)
     folder = crawl.parent
     (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
@@ -313,11 +311,11 @@ def test_every_command_copes_with_all_of_it(crawl: Path) -> None:
     assert_holds(crawl, folder / "dedup.db")
     for args in _commands(crawl):
         for form in ("text", "json", "csv"):
-            ran = run(folder, *args, *(() if form == "text" else ("-f", form)))
-            if "Invalid value for '-f'" in ran.err:
+            result = run(folder, *args, *(() if form == "text" else ("-f", form)))
+            if "Invalid value for '-f'" in result.err:
                 continue
-            _clean((ran.out + ran.err).replace("\r\n", "\n"))
-            assert ran.code in (0, 1, 3), (args, ran.err)
+            _assert_clean((result.out + result.err).replace("\r\n", "\n"))
+            assert result.code in (0, 1, 3), (args, result.err)
             if args[0] == "doctor":
-                assert not any(phrase in ran.out for phrase in ("cannot be listed", "cannot list")), ran.out
+                assert not any(phrase in result.out for phrase in ("cannot be listed", "cannot list")), result.out
     assert_holds(crawl, folder / "dedup.db")

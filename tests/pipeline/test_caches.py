@@ -1,5 +1,5 @@
-"""No bound of a cache and no size of a batch decides what is recorded: every one of them is made 1 in turn. And no cache escapes
-this: the sources are searched for caches."""
+"""Cache limits and batch sizes do not change what is recorded: each is set to 1 in turn. A search of the sources makes sure that no
+cache is forgotten."""
 
 from __future__ import annotations
 
@@ -30,57 +30,59 @@ BOUNDS = (
     "dedup.matching.text_cache.MAX_CACHED_CHARACTERS",
     "dedup.matching.match_caches.MAX_CACHED_PUBLISHERS",
 )
-"""What bounds the caches that are objects of `Cache`."""
-RESULTS = (
+"""Limits of the `Cache` objects."""
+RESULT_CACHES = (
     "dedup.similarity.minhash.permutations",
     "dedup.store.database._value_rows",
     "dedup.text.normalise._form_of_runs",
     "dedup.text.urls._normalise",
 )
-"""Functions of which the latest results are kept."""
-BATCHES = (
+"""Functions with `lru_cache`."""
+BATCH_SIZES = (
     "dedup.matching.batch_confirmer.COMPARISONS_PER_CHUNK",
     "dedup.maintenance.reindex.CHUNK",
     "dedup.scan.scanner.BATCH_FILES",
     "dedup.scan.scanner.BATCH_BYTES",
     "dedup.text.normalise.MAX_BATCH_CHARACTERS",
 )
-"""How much is worked on at once."""
+"""Sizes of batches and chunks."""
 
 
 # The cache
 
 
 class Model:
-    """What the cache holds, by a list from the least to the most recently used entry."""
+    """A cache as a list, from the least to the most recently used entry."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.entries = most, list[tuple[int, int]]()
+    def __init__(self, limit: int) -> None:
+        self.limit, self.entries = limit, list[tuple[int, int]]()
 
     def use(self, key: int) -> int | None:
-        found = [entry for entry in self.entries if entry[0] == key]
-        self.entries = [entry for entry in self.entries if entry[0] != key] + found
-        return found[0][1] if found else None
+        hits = [entry for entry in self.entries if entry[0] == key]
+        self.entries = [entry for entry in self.entries if entry[0] != key] + hits
+        return hits[0][1] if hits else None
 
     def put(self, key: int, value: int) -> None:
         self.entries = [entry for entry in self.entries if entry[0] != key] + [(key, value)]
 
     def end_batch(self) -> None:
-        while sum(value for _, value in self.entries) > self.most:
+        while sum(value for _, value in self.entries) > self.limit:
             self.entries.pop(0)
 
 
 @given(st.integers(0, 8), st.dictionaries(st.integers(0, 9), st.integers(1, 4)), st.sets(st.integers(0, 9)))
-def test_trimming_drops_what_is_beyond_the_bound_and_not_needed(most: int, entries: dict[int, int], needed: set[int]) -> None:
-    tried = Cache[int, int](most, lambda value: value)
-    tried.update(entries)
-    tried.trim(needed)
-    left = {key for key in entries if key in tried}
-    assert needed & entries.keys() <= left
-    assert left <= needed or sum(entries[key] for key in left) <= most
-    dropped = [key for key in entries if key not in left]
+def test_trim_keeps_needed_entries_and_drops_the_oldest_others_beyond_the_limit(
+    limit: int, entries: dict[int, int], needed: set[int]
+) -> None:
+    cached = Cache[int, int](limit, lambda value: value)
+    cached.update(entries)
+    cached.trim(needed)
+    remaining = {key for key in entries if key in cached}
+    assert needed & entries.keys() <= remaining
+    assert remaining <= needed or sum(entries[key] for key in remaining) <= limit
+    dropped = [key for key in entries if key not in remaining]
     assert dropped == [key for key in entries if key not in needed][: len(dropped)]
-    assert not dropped or sum(entries[key] for key in left) + entries[dropped[-1]] > most
+    assert not dropped or sum(entries[key] for key in remaining) + entries[dropped[-1]] > limit
 
 
 STEPS = st.lists(
@@ -91,39 +93,37 @@ STEPS = st.lists(
 
 
 @given(st.integers(0, 8), STEPS)
-def test_a_cache_drops_the_entries_that_were_not_used_for_the_longest_time_when_a_batch_ends(
-    most: int, steps: list[tuple[str, int, int]]
-) -> None:
-    tried, model = Cache[int, int](most, lambda value: value), Model(most)
+def test_a_cache_evicts_the_least_recently_used_entries_when_a_batch_ends(limit: int, steps: list[tuple[str, int, int]]) -> None:
+    cached, model = Cache[int, int](limit, lambda value: value), Model(limit)
     for step, key, value in steps:
         if step == "put":
-            tried[key] = value
+            cached[key] = value
             model.put(key, value)
         elif step == "get":
-            assert tried.get(key) == model.use(key)
+            assert cached.get(key) == model.use(key)
         elif step == "missing":
-            assert tried.missing([key]) == ([key] if model.use(key) is None else [])
+            assert cached.missing([key]) == ([key] if model.use(key) is None else [])
         elif step == "end":
-            tried.end_batch()
+            cached.end_batch()
             model.end_batch()
         else:
-            tried.clear()
+            cached.clear()
             model.entries.clear()
-        assert len(tried) == len(model.entries)
-        assert all(key in tried for key, _ in model.entries)
+        assert len(cached) == len(model.entries)
+        assert all(key in cached for key, _ in model.entries)
 
 
 @given(st.integers(0, 3), st.lists(st.integers(0, 9), max_size=30))
-def test_a_cache_drops_nothing_within_a_batch(most: int, keys: list[int]) -> None:
-    tried = Cache[int, int](most)
+def test_a_cache_evicts_nothing_within_a_batch(limit: int, keys: list[int]) -> None:
+    cached = Cache[int, int](limit)
     for key in keys:
-        tried[key] = -key
-    assert [tried[key] for key in keys] == [-key for key in keys]
-    tried.end_batch()
-    assert len(tried) == min(most, len(set(keys)))
+        cached[key] = -key
+    assert [cached[key] for key in keys] == [-key for key in keys]
+    cached.end_batch()
+    assert len(cached) == min(limit, len(set(keys)))
 
 
-# Where there are caches
+# Caches in the sources
 
 
 def bounds_of_caches(tree: ast.Module) -> Iterator[str]:
@@ -133,18 +133,18 @@ def bounds_of_caches(tree: ast.Module) -> Iterator[str]:
             yield ast.unparse(node.args[0])
 
 
-def bounded_results(tree: ast.Module) -> Iterator[str]:
-    """Functions with parameters of which only the latest results are kept. One without parameters has one result."""
+def bounded_functions(tree: ast.Module) -> Iterator[str]:
+    """Functions with parameters and a bounded result cache. A function without parameters has only one result."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ast.unparse(node.args):
-            kept = [ast.unparse(decorator) for decorator in node.decorator_list]
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
             yield from (
-                node.name for how in kept if "cache" in how and how not in ("cache", "cached_property") and "maxsize=None" not in how
+                node.name for how in decorators if "cache" in how and how not in ("cache", "cached_property") and "maxsize=None" not in how
             )
 
 
-def other_ways_to_forget(tree: ast.Module) -> Iterator[str]:
-    """What drops entries by itself or may: everything that must be a `Cache`."""
+def other_evictions(tree: ast.Module) -> Iterator[str]:
+    """Code that evicts entries, or may, without being a `Cache`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == "popitem":
             yield "popitem"
@@ -162,17 +162,17 @@ def other_ways_to_forget(tree: ast.Module) -> Iterator[str]:
 SOURCES = {module: ast.parse(path.read_text("utf-8")) for module, path in MODULES.items()}
 
 
-def test_all_caches_of_the_program_are_made_small_below() -> None:
+def test_every_cache_of_the_program_is_in_these_lists() -> None:
     assert sorted(f"{module}.{bound}" for module, tree in SOURCES.items() for bound in bounds_of_caches(tree)) == sorted(BOUNDS)
-    assert sorted(f"{module}.{name}" for module, tree in SOURCES.items() for name in bounded_results(tree)) == sorted(RESULTS)
+    assert sorted(f"{module}.{name}" for module, tree in SOURCES.items() for name in bounded_functions(tree)) == sorted(RESULT_CACHES)
 
 
-def test_nothing_else_forgets_what_it_holds() -> None:
-    assert {module for module, tree in SOURCES.items() if list(other_ways_to_forget(tree))} == {"dedup.matching.cache"}
+def test_nothing_but_the_cache_class_evicts_entries() -> None:
+    assert {module for module, tree in SOURCES.items() if list(other_evictions(tree))} == {"dedup.matching.cache"}
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "expected"),
     [
         ("a = OrderedDict()", ["OrderedDict"]),
         ("a.popitem(last=False)", ["popitem"]),
@@ -183,33 +183,33 @@ def test_nothing_else_forgets_what_it_holds() -> None:
         ("a.clear()\nb = deque()\nif a:\n    b = {}", []),
     ],
 )
-def test_the_search_sees_every_way_to_forget(source: str, found: list[str]) -> None:
-    assert list(other_ways_to_forget(ast.parse(source))) == found
+def test_the_search_finds_every_kind_of_eviction(source: str, expected: list[str]) -> None:
+    assert list(other_evictions(ast.parse(source))) == expected
 
 
-# With the smallest bounds
+# With the smallest limits
 
 
 def corpus() -> list[ArticleFile]:
-    """Articles of every kind: wire copy, bundles, quotations, texts in many scripts, boilerplate, a page and its revisions."""
+    """Wire copy, bundles, quotations, texts in many scripts, boilerplate, and a page with revisions."""
     rng = random.Random(17)
     bodies = [*mixed(rng, 1), *families(rng, 3)]
-    found = [paper(n, body) for n, body in enumerate(bodies)]
-    found += [paper(200 + n, made.body) for n, made in enumerate(in_many_scripts(5, 4))]
-    found += [printed(300 + n, 2 + n % 2) for n in range(9)]
-    return [*found, *recrawled(story(rng, 6), 4, seed=3, number=400)]
+    articles = [paper(n, body) for n, body in enumerate(bodies)]
+    articles += [paper(200 + n, article.body) for n, article in enumerate(in_many_scripts(5, 4))]
+    articles += [printed(300 + n, 2 + n % 2) for n in range(9)]
+    return [*articles, *recrawled(story(rng, 6), 4, seed=3, number=400)]
 
 
-def recorded(db: Path) -> tuple[list[dict[str, Any]], Any]:
+def dump_of(db: Path) -> tuple[list[dict[str, Any]], Any]:
     return running.dump(db), derived(db)
 
 
 @cache
-def normal(folder: Path) -> Any:
+def expected_dump(folder: Path) -> Any:
     for article in corpus():
         article.write(folder / "crawl")
     running.scan(folder / "crawl", folder / "dedup.db")
-    return recorded(folder / "dedup.db")
+    return dump_of(folder / "dedup.db")
 
 
 @pytest.fixture(scope="module")
@@ -219,22 +219,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("bound", "files"),
-    [*((bound, 7) for bound in (*BOUNDS, *RESULTS, *BATCHES)), *((bound, 512) for bound in (*BOUNDS, "all"))],
+    [*((bound, 7) for bound in (*BOUNDS, *RESULT_CACHES, *BATCH_SIZES)), *((bound, 512) for bound in (*BOUNDS, "all"))],
     ids=lambda value: str(value).rpartition(".")[2],
 )
-def test_the_database_is_the_same_whatever_the_bounds(
+def test_the_database_does_not_depend_on_cache_limits_or_batch_sizes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, files: int
 ) -> None:
-    expected = normal(folder)
+    expected = expected_dump(folder)
     assert {row["relation"] for row in expected[0] if row["table"] == "matches"} == {"near", "copy", "excerpt", "quote"}
     assert expected[1]["boilerplate"]
     monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", files)
-    for name in (*BOUNDS, *BATCHES) if bound == "all" else (bound,):
-        if name in RESULTS:
+    for name in (*BOUNDS, *BATCH_SIZES) if bound == "all" else (bound,):
+        if name in RESULT_CACHES:
             module, _, function = name.rpartition(".")
             original = getattr(importlib.import_module(module), function)
             monkeypatch.setattr(name, lru_cache(maxsize=1)(original.__wrapped__))
         else:
             monkeypatch.setattr(name, 1)
     running.scan(folder / "crawl", tmp_path / "dedup.db")
-    assert recorded(tmp_path / "dedup.db") == expected
+    assert dump_of(tmp_path / "dedup.db") == expected

@@ -1,5 +1,5 @@
-"""Values that one part of the system can hold and another cannot: every command, route, report, export and channel takes them, or refuses
-them in a line."""
+"""Values that one part of the system can hold and another cannot. Every command, route, report, export and channel accepts them or
+refuses them with one line."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ command = ["cat"]
 
 @dataclass(frozen=True)
 class Extreme:
-    """A database that holds extreme articles and files."""
+    """A folder with a scanned crawl of extreme articles and files."""
 
     folder: Path
     urls: tuple[str, ...]
@@ -96,8 +96,8 @@ def extreme(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     ArticleFile(url="https://u.example/2", claim="0" * 64, crawled_at=TIMES[0]).write(crawl, "mismatched.md")
     (crawl / os.fsdecode(b"fault-\xff.md")).write_bytes(b"no article")
     ArticleFile(url="https://u.example/3", crawled_at=TIMES[2]).write(crawl, os.fsdecode(b"name-\xed\xa0\x80.md"))
-    ran = run(folder, "scan", "--alert-on-import", "--format", "json")
-    assert (ran.code, ran.json()["faults"]) == (0, 1), ran.err
+    result = run(folder, "scan", "--alert-on-import", "--format", "json")
+    assert (result.code, result.json()["faults"]) == (0, 1), result.err
     with client_of(folder) as web:
         yield Extreme(folder, tuple(urls), web)
 
@@ -131,14 +131,14 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "backup": [["backup", "kept.db"]],
     "restore": [["restore", "kept.db"]],
 }
-"""Every command; `watch` and `serve` run until they are ended, and have tests of their own."""
+"""Arguments for every command. `watch` and `serve` run until they are stopped and have their own tests."""
 
 
-def test_every_command_is_among_them() -> None:
+def test_every_command_is_tested() -> None:
     assert COMMAND_LINES.keys() == COMMANDS.keys()
 
 
-def forms_of(args: list[str]) -> list[str]:
+def formats_of(args: list[str]) -> list[str]:
     from tests.builders.project import command
 
     name = " ".join(args[:2]) if len(args) > 1 and args[0] in ("alerts", "boilerplate", "export", "roots") else args[0]
@@ -148,18 +148,18 @@ def forms_of(args: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("args", [line for lines in COMMAND_LINES.values() for line in lines], ids=" ".join)
 def test_every_command_shows_extreme_values(extreme: Extreme, args: list[str]) -> None:
-    for form in forms_of(args):
+    for form in formats_of(args):
         if form == "parquet":
             continue
-        ran = extreme(*args, "--format", form)
-        assert ran.code in (0, 1, 3), ran.err
-        assert "Traceback" not in ran.err, ran.err
-        assert "internal error" not in ran.err, ran.err
-        if form == "json" and ran.code != 3 and args[0] != "dump":
-            json.loads(ran.out)
+        result = extreme(*args, "--format", form)
+        assert result.code in (0, 1, 3), result.err
+        assert "Traceback" not in result.err, result.err
+        assert "internal error" not in result.err, result.err
+        if form == "json" and result.code != 3 and args[0] != "dump":
+            json.loads(result.out)
 
 
-def test_every_alert_is_sent_and_its_feed_is_valid(extreme: Extreme) -> None:
+def test_alerts_with_extreme_values_are_sent_and_their_feed_is_valid(extreme: Extreme) -> None:
     extreme("alerts", "send")
     assert extreme("alerts", "list", "--status", "dead", "--format", "json").json() == []
     for alert in extreme("alerts", "list", "--format", "json").json():
@@ -171,86 +171,87 @@ def test_every_alert_is_sent_and_its_feed_is_valid(extreme: Extreme) -> None:
     assert all(datetime.fromisoformat(stamp).tzinfo and len(stamp) == 20 for stamp in stamps), stamps
 
 
-def test_the_daemon_follows_extreme_files(extreme: Extreme) -> None:
-    again = extreme("scan", "--format", "json").json()
-    assert (again["new"], again["changed"], again["moved"]) == (0, 0, 0), "a time stamp that is stored otherwise is no change"
+def test_a_clamped_time_stamp_is_no_change(extreme: Extreme) -> None:
+    counts = extreme("scan", "--format", "json").json()
+    assert (counts["new"], counts["changed"], counts["moved"]) == (0, 0, 0), "a time stamp that was clamped when it was stored is no change"
 
 
 # The dashboard
 
 
-def word(*values: Any) -> str:
+def cursor_of(*values: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def asked(path: str, urls: tuple[str, ...]) -> list[dict[str, str]]:
-    """Requests that a route answers, and requests that it has to refuse."""
-    every: list[dict[str, str]] = [{}]
+def queries_for(path: str, urls: tuple[str, ...]) -> list[dict[str, str]]:
+    """Query parameters that a route answers, and others that it has to refuse."""
+    queries: list[dict[str, str]] = [{}]
     values: dict[str, tuple[str, ...]] = {
         "/cluster": urls, "/page": urls, "/compare": urls,
     }  # fmt: skip
-    every += [{"url": url} for url in values.get(path, ())]
-    every += [{"a": a, "b": b} for a, b in product(urls[:3], urls[1:4])] if path == "/pair" else []
+    queries += [{"url": url} for url in values.get(path, ())]
+    queries += [{"a": a, "b": b} for a, b in product(urls[:3], urls[1:4])] if path == "/pair" else []
     if path == "/pair":
-        every += [{"a": urls[0], "b": urls[1], "a_revision": r} for r in ("1", "0", "-1", "x", "\u0661", "\u00b2", HUGE, str(1 << 63))]
+        queries += [{"a": urls[0], "b": urls[1], "a_revision": r} for r in ("1", "0", "-1", "x", "\u0661", "\u00b2", HUGE, str(1 << 63))]
     if path == "/compare":
-        every += [{"url": urls[0], "from": r, "to": t} for r, t in product(("1", "0", "x", HUGE, "\u00b2"), ("2", str(1 << 64)))]
+        queries += [{"url": urls[0], "from": r, "to": t} for r, t in product(("1", "0", "x", HUGE, "\u00b2"), ("2", str(1 << 64)))]
     url = {"url": urls[0]} if path in values else {}
-    for after in AFTER:
-        every += [url | {name: after} for name in ("cursor", "revisions_cursor")]
-        every += [url | {"cursor": after, "order": order} for order in ("largest", "edited", "newest", "x")]
+    for after in CURSORS:
+        queries += [url | {name: after} for name in ("cursor", "revisions_cursor")]
+        queries += [url | {"cursor": after, "order": order} for order in ("largest", "edited", "newest", "x")]
     for at in ("0001-01-01", "9999-12-31T23:59:59", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "99999-01-01", HUGE):
-        every += [url | {name: at} for name in ("since", "until")]
-    every += [
+        queries += [url | {name: at} for name in ("since", "until")]
+    queries += [
         url | {name: v}
         for name in ("min_size", "q", "publisher", "incident", "representative", "kind")
         for v in (HUGE, "\ud800", "\0", "-1", "nan")
     ]
-    return every
+    return queries
 
 
-AFTER = [
-    word("x", "\ud800"), word("\ud800", "x"), word("\ud800", "aa"), word("\ud800", "x", "aa"), word("x", "x", "\udfff"),
-    word(1 << 63, "x"), word(-(1 << 63) - 1, "x"), word(1 << 63), word(1e999, "x"), word(int("9" * 400), "x"), word(True, "x"),
-    word("9" * 10000, "x"), word("x", "zz"), word("x", "aa"), word("x", "x", "zz"), word(["x"], "x"), word(None, None), word(),
-    word("\0", "\0"), word(0, ""), "!", "A", HUGE, "\ud800", "e30", "bnVsbA", base64.urlsafe_b64encode(b"[" * 30_000).decode(),
+CURSORS = [
+    cursor_of("x", "\ud800"), cursor_of("\ud800", "x"), cursor_of("\ud800", "aa"), cursor_of("\ud800", "x", "aa"),
+    cursor_of("x", "x", "\udfff"), cursor_of(1 << 63, "x"), cursor_of(-(1 << 63) - 1, "x"), cursor_of(1 << 63), cursor_of(1e999, "x"),
+    cursor_of(int("9" * 400), "x"), cursor_of(True, "x"), cursor_of("9" * 10000, "x"), cursor_of("x", "zz"), cursor_of("x", "aa"),
+    cursor_of("x", "x", "zz"), cursor_of(["x"], "x"), cursor_of(None, None), cursor_of(), cursor_of("\0", "\0"), cursor_of(0, ""),
+    "!", "A", HUGE, "\ud800", "e30", "bnVsbA", base64.urlsafe_b64encode(b"[" * 30_000).decode(),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", [view.path for view in VIEWS])
 def test_every_route_answers_or_refuses(extreme: Extreme, path: str) -> None:
-    wrong = []
-    for query, form in product(asked(path, extreme.urls), ("", "json")):
+    failures = []
+    for query, form in product(queries_for(path, extreme.urls), ("", "json")):
         encoded = {name: value.encode("utf-8", "surrogatepass") for name, value in query.items()}
         try:
-            answer = extreme.web.get(path, params=encoded | ({"format": form} if form else {}), follow_redirects=False)
+            response = extreme.web.get(path, params=encoded | ({"format": form} if form else {}), follow_redirects=False)
         except Exception as error:
-            wrong.append((query, repr(error)[:300]))
+            failures.append((query, repr(error)[:300]))
             continue
-        if answer.status_code not in (200, 302, 303, 307, 400, 404, 409, 410):
-            wrong.append((query, str(answer.status_code)))
-        if answer.status_code == 400 and form:
-            assert answer.json()["error"]["message"]
-    assert [(str(q)[:200], e) for q, e in wrong] == []
+        if response.status_code not in (200, 302, 303, 307, 400, 404, 409, 410):
+            failures.append((query, str(response.status_code)))
+        if response.status_code == 400 and form:
+            assert response.json()["error"]["message"]
+    assert [(str(q)[:200], e) for q, e in failures] == []
 
 
 @pytest.mark.parametrize(
-    ("path", "after"),
+    ("path", "cursor"),
     [
-        ("/clusters", word("x", "\ud800")),
-        ("/clusters?order=largest", word(1 << 63, "x")),
-        ("/cluster?url=https://s.example/0", word("x", "\ud800")),
-        ("/pages", word("\ud800", "x")),
-        ("/pages?order=edited", word(1 << 63, "x")),
-        ("/page?url=https://s.example/0", word("\ud800", "aa")),
-        ("/changes", word("\ud800", "x", "aa")),
-        ("/checks", word("\ud800", "x")),
-        ("/faults", word("\ud800", "x")),
+        ("/clusters", cursor_of("x", "\ud800")),
+        ("/clusters?order=largest", cursor_of(1 << 63, "x")),
+        ("/cluster?url=https://s.example/0", cursor_of("x", "\ud800")),
+        ("/pages", cursor_of("\ud800", "x")),
+        ("/pages?order=edited", cursor_of(1 << 63, "x")),
+        ("/page?url=https://s.example/0", cursor_of("\ud800", "aa")),
+        ("/changes", cursor_of("\ud800", "x", "aa")),
+        ("/checks", cursor_of("\ud800", "x")),
+        ("/faults", cursor_of("\ud800", "x")),
     ],
 )
-def test_a_place_that_the_database_cannot_hold_is_refused(extreme: Extreme, path: str, after: str) -> None:
-    answer = extreme.web.get(f"{path}{'&' if '?' in path else '?'}cursor={after}")
-    assert answer.status_code == 400
+def test_a_cursor_that_the_database_cannot_hold_is_refused(extreme: Extreme, path: str, cursor: str) -> None:
+    response = extreme.web.get(f"{path}{'&' if '?' in path else '?'}cursor={cursor}")
+    assert response.status_code == 400
 
 
 # Arguments
@@ -272,41 +273,49 @@ BAD = b"\xff"
     ids=lambda args: " ".join(a if isinstance(a, str) else repr(a) for a in args)[:60],
 )  # fmt: skip
 def test_an_argument_that_the_database_cannot_hold_is_a_usage_error(extreme: Extreme, args: list[str | bytes]) -> None:
-    ran = extreme(*args)
-    assert ran.code == 2, ran.err
-    assert "Traceback" not in ran.err
-    assert ran.err.isprintable() or "\n" in ran.err
+    result = extreme(*args)
+    assert result.code == 2, result.err
+    assert "Traceback" not in result.err
+    assert result.err.isprintable() or "\n" in result.err
     if BAD in args and not {"--since", "--until", "--kind", "--incident"} & set(args):
-        assert "'\\xff' is not UTF-8 text." in ran.err
+        assert "'\\xff' is not UTF-8 text." in result.err
 
 
 @pytest.mark.parametrize(
     "args",
-    [["history", BAD], ["diff", BAD], ["why", BAD, BAD], ["similar", BAD], ["verify", BAD], ["diff", BAD, BAD], ["scan", BAD]],
+    [
+        ["history", BAD],
+        ["diff", BAD],
+        ["why", BAD, BAD],
+        ["similar", BAD],
+        ["verify", BAD],
+        ["diff", BAD, BAD],
+        ["scan", BAD],
+    ],
     ids=lambda args: " ".join(map(repr, args)),
 )
-def test_a_path_may_hold_any_bytes(extreme: Extreme, args: list[str | bytes]) -> None:
-    ran = extreme(*args)
-    assert ran.code in (1, 2, 3)
-    assert "internal error" not in ran.err
-    assert "Traceback" not in ran.err
-    assert "\\xff" in ran.err + ran.out or "missing" in ran.err
+def test_a_path_may_contain_any_bytes(extreme: Extreme, args: list[str | bytes]) -> None:
+    result = extreme(*args)
+    assert result.code in (1, 2, 3)
+    assert "internal error" not in result.err
+    assert "Traceback" not in result.err
+    assert "\\xff" in result.err + result.out or "missing" in result.err
 
 
-def test_the_file_of_such_a_name_can_be_named(extreme: Extreme) -> None:
+def test_a_file_whose_name_is_not_utf8_can_be_named(extreme: Extreme) -> None:
     assert extreme("history", b"crawl/name-\xed\xa0\x80.md").code == 0
     assert extreme("verify", b"crawl/name-\xed\xa0\x80.md").code == 0
 
 
-# The edge itself
+# Conversion of times
 
 
 @pytest.mark.parametrize("nanoseconds", [1 << 63, -(1 << 63) - 1, 10_413_792_000 * 10**9, 10**30])
-def test_time_stamps_of_files_are_stored_as_the_nearest_that_fits(tmp_path: Path, nanoseconds: int) -> None:
-    class Shown:
+def test_time_stamps_of_files_are_clamped_to_what_can_be_stored(tmp_path: Path, nanoseconds: int) -> None:
+    class FakeStat:
         st_size, st_ino, st_mtime_ns, st_ctime_ns = 1, (1 << 64) - 5, nanoseconds, -nanoseconds
 
-    stat = to_file_stamp(Shown)  # type: ignore[arg-type]
+    stat = to_file_stamp(FakeStat)  # type: ignore[arg-type]
     assert all(is_storable(value) for value in (stat.size, stat.mtime_ns, stat.inode, stat.ctime_ns))
     assert (stat.mtime_ns > 0) == (nanoseconds > 0)
     assert stat.inode == -5
@@ -315,10 +324,10 @@ def test_time_stamps_of_files_are_stored_as_the_nearest_that_fits(tmp_path: Path
 
 @pytest.mark.parametrize("iso", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00", "2026-03-02T09:00:00+00:00"])
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
-def test_times_at_both_ends_of_the_calendar_can_be_shown_and_moved(iso: str, zone: str) -> None:
-    there = times.to_local(iso, ZoneInfo(zone))
-    assert there == datetime.fromisoformat(iso)
-    assert len(times.format_time(there)) == 16
-    for by in (timedelta(days=1), timedelta(days=-1), timedelta.max, timedelta.min):
-        moved = times.add_clamped(datetime.fromisoformat(iso), by)
-        assert times.EARLIEST <= moved.astimezone(UTC) <= datetime.max.replace(tzinfo=UTC)
+def test_times_at_both_ends_of_the_calendar_can_be_formatted_and_shifted(iso: str, zone: str) -> None:
+    local = times.to_local(iso, ZoneInfo(zone))
+    assert local == datetime.fromisoformat(iso)
+    assert len(times.format_time(local)) == 16
+    for delta in (timedelta(days=1), timedelta(days=-1), timedelta.max, timedelta.min):
+        result = times.add_clamped(datetime.fromisoformat(iso), delta)
+        assert times.EARLIEST <= result.astimezone(UTC) <= datetime.max.replace(tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Histories of files against a model: whatever is written, moved, cut off, deleted and scanned, the database holds what it should."""
+"""Random histories of files (written, moved, truncated, deleted, scanned) compared with a model of the database."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ BODIES = tuple(
     " ".join(edited(random.Random(n), story, share)) for n, (story, share) in enumerate((s, x) for s in _STORIES for x in (0.0, 0.04))
 )
 CRAWLS = tuple(f"2026-03-0{day} 01:00:00" for day in range(2, 6))
-BEGUN = 1_772_500_000
-"""Seconds of the first modification time."""
+FIRST_MTIME = 1_772_500_000
+"""In seconds since the epoch."""
 CLAIMS = ("right", "right", "right", "none", "wrong", "malformed", "stale")
 PATHS = tuple((root, folder + name) for root in ROOTS for folder in ("", "deep/") for name in ("a.md", "b.md", "c.md"))
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A path as a scan met it: what it held (None: it was not there), and its modification time."""
+class Observation:
+    """A path as a scan saw it: its content (None: no file) and modification time."""
 
     path: Path_
     written: Written | None
@@ -51,18 +51,18 @@ class Seen:
 
 
 class World:
-    """Two crawl directories, a database and a session; what was seen of each path is kept in order."""
+    """Two crawl directories, a database and a session."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         for root in ROOTS:
             (self.folder / root).mkdir()
-            (self.folder / root / "keep.txt").touch()  # a directory that is empty might not be there at all
+            (self.folder / root / "keep.txt").touch()  # an empty directory may count as absent
         self.db = self.folder / "dedup.db"
         crawl = CrawlConfig(directories=tuple(str(self.folder / root) for root in ROOTS), settle_seconds=0.0, workers=1)
-        found = Settings(crawl=crawl, database=DatabaseConfig(path=str(self.db)), duplicates=DuplicatesConfig(passages=False))
-        self.session: Session = self._stack.enter_context(open_session(found, "test"))
+        settings_ = Settings(crawl=crawl, database=DatabaseConfig(path=str(self.db)), duplicates=DuplicatesConfig(passages=False))
+        self.session: Session = self._stack.enter_context(open_session(settings_, "test"))
         Scan(self.session).run()
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class World:
     def place(self, path: Path_) -> Path:
         return self.folder / path[0] / path[1]
 
-    def lay(self, path: Path_, written: Written | None, mtime: int) -> None:
+    def write(self, path: Path_, written: Written | None, mtime: int) -> None:
         place = self.place(path)
         if written is None:
             place.unlink(missing_ok=True)
@@ -80,16 +80,16 @@ class World:
         place.write_bytes(written.render())
         os.utime(place, (mtime, mtime))
 
-    def take(self, paths: Sequence[Path_]) -> None:
+    def check_paths(self, paths: Sequence[Path_]) -> None:
         scan = Scan(self.session)
-        for root, name in zip(self.session.directories, ROOTS, strict=True):
-            scan.check_paths(root, [p[1].encode() for p in paths if p[0] == name])
+        for root, root_name in zip(self.session.directories, ROOTS, strict=True):
+            scan.check_paths(root, [p[1].encode() for p in paths if p[0] == root_name])
         scan.close()
 
-    def subtrees(self, paths: Sequence[Path_]) -> None:
+    def reconcile_folders(self, paths: Sequence[Path_]) -> None:
         scan = Scan(self.session)
-        for root, name in zip(self.session.directories, ROOTS, strict=True):
-            for folder in sorted({p[1].rpartition("/")[0] for p in paths if p[0] == name}):
+        for root, root_name in zip(self.session.directories, ROOTS, strict=True):
+            for folder in sorted({p[1].rpartition("/")[0] for p in paths if p[0] == root_name}):
                 scan.reconcile_folder(root, folder.encode())
         scan.close()
 
@@ -99,7 +99,7 @@ class World:
 
 
 def claim_of(kind: str, body: str, other: str) -> str:
-    """What a file claims."""
+    """The claimed digest of a file."""
     claims = {"right": body, "stale": other}
     if kind in claims:
         return hashlib.sha256(claims[kind].encode()).hexdigest()
@@ -121,7 +121,7 @@ WRITTEN = st.builds(
 
 
 class Histories(RuleBasedStateMachine):
-    """What happens to files between scans, and the three ways in which scans come."""
+    """Operations on files, and the three ways to scan them."""
 
     histories = 0
 
@@ -129,130 +129,132 @@ class Histories(RuleBasedStateMachine):
     def begin(self) -> None:
         Histories.histories += 1
         self.world, self.model = World(), Model()
-        self.there: dict[Path_, tuple[Written, int]] = {}
-        self.touched: set[Path_] = set()
-        self.seen: list[list[Seen]] = []
+        self.files: dict[Path_, tuple[Written, int]] = {}
+        self.dirty: set[Path_] = set()
+        self.observations: list[list[Observation]] = []
         self.clock = 0
 
-    def _lay(self, path: Path_, written: Written | None, mtime: int) -> None:
-        self.world.lay(path, written, mtime)
-        self.touched.add(path)
+    def _write(self, path: Path_, written: Written | None, mtime: int) -> None:
+        self.world.write(path, written, mtime)
+        self.dirty.add(path)
         if written is None:
-            self.there.pop(path, None)
+            self.files.pop(path, None)
         else:
-            self.there[path] = written, mtime
+            self.files[path] = written, mtime
 
     @rule(path=st.sampled_from(PATHS), written=WRITTEN, hours=st.integers(0, 3))
     def write(self, path: Path_, written: Written, hours: int) -> None:
         self.clock += 1
-        self._lay(path, written, BEGUN + 3600 * (hours + self.clock))
+        self._write(path, written, FIRST_MTIME + 3600 * (hours + self.clock))
 
-    @precondition(lambda self: self.there)
+    @precondition(lambda self: self.files)
     @rule(data=st.data(), body=st.integers(0, len(BODIES) - 1), claim=st.sampled_from(CLAIMS))
     def overwrite(self, data: st.DataObject, body: int, claim: str) -> None:
-        """The same crawl again, or the page as it was when nothing says when it was crawled."""
-        path = data.draw(st.sampled_from(sorted(self.there)))
-        old, _ = self.there[path]
+        """Write another body for the same crawl time, if the file has one."""
+        path = data.draw(st.sampled_from(sorted(self.files)))
+        old, _ = self.files[path]
         self.clock += 1
         new = Written(old.page, old.title, BODIES[body], old.crawl, claim_of(claim, BODIES[body], BODIES[0]), spelling=old.spelling)
-        self._lay(path, new, BEGUN + 3600 * self.clock)
+        self._write(path, new, FIRST_MTIME + 3600 * self.clock)
 
-    @precondition(lambda self: self.there)
+    @precondition(lambda self: self.files)
     @rule(data=st.data(), share=st.floats(0.1, 0.9), fault=st.sampled_from((False, False, True)))
     def cut(self, data: st.DataObject, share: float, fault: bool) -> None:
-        """The file ends within the body, perhaps within a character, or before the body begins."""
-        path = data.draw(st.sampled_from(sorted(self.there)))
-        old, mtime = self.there[path]
+        """Truncate a file within its body (perhaps within a character) or before it."""
+        path = data.draw(st.sampled_from(sorted(self.files)))
+        old, mtime = self.files[path]
         claim = claim_of("right", old.body, "") if old.claim else ""
-        kept = max(1, int(share * len(old.body.encode())))
-        self._lay(
+        size = max(1, int(share * len(old.body.encode())))
+        self._write(
             path,
-            Written(old.page, old.title, old.body, old.crawl, claim, spelling=old.spelling, kept=None if fault else kept, fault=fault),
+            Written(old.page, old.title, old.body, old.crawl, claim, spelling=old.spelling, kept=None if fault else size, fault=fault),
             mtime,
         )
 
-    @precondition(lambda self: self.there)
+    @precondition(lambda self: self.files)
     @rule(data=st.data(), to=st.sampled_from(PATHS), move=st.booleans())
     def move_or_copy(self, data: st.DataObject, to: Path_, move: bool) -> None:
-        path = data.draw(st.sampled_from(sorted(self.there)))
+        path = data.draw(st.sampled_from(sorted(self.files)))
         if path == to:
             return
-        written, mtime = self.there[path]
+        written, mtime = self.files[path]
         self.world.place(to).parent.mkdir(exist_ok=True)
         if move:
             os.replace(self.world.place(path), self.world.place(to))
-            self.touched.add(path)
-            del self.there[path]
+            self.dirty.add(path)
+            del self.files[path]
         else:
             shutil.copy2(self.world.place(path), self.world.place(to))
-        self.touched.add(to)
-        self.there[to] = written, mtime
+        self.dirty.add(to)
+        self.files[to] = written, mtime
 
-    @precondition(lambda self: self.there)
+    @precondition(lambda self: self.files)
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
-        self._lay(data.draw(st.sampled_from(sorted(self.there))), None, 0)
+        self._write(data.draw(st.sampled_from(sorted(self.files))), None, 0)
 
-    @precondition(lambda self: self.touched)
-    @rule(how=st.sampled_from(("scan", "take", "subtree")))
+    @precondition(lambda self: self.dirty)
+    @rule(how=st.sampled_from(("scan", "paths", "folders")))
     def scan(self, how: str) -> None:
-        paths = sorted(self.touched)
-        self.touched.clear()
+        paths = sorted(self.dirty)
+        self.dirty.clear()
         if how == "scan":
             tally = Scan(self.world.session).run()
-            assert tally.files == len(self.there) + len(ROOTS)
-            counted = tally.new + tally.changed + tally.unchanged + tally.moved + tally.faults + tally.unsettled + tally.ignored.total()
-            assert counted == tally.files
-        elif how == "take":
-            self.world.take(paths)
+            assert tally.files == len(self.files) + len(ROOTS)
+            total = tally.new + tally.changed + tally.unchanged + tally.moved + tally.faults + tally.unsettled + tally.ignored.total()
+            assert total == tally.files
+        elif how == "paths":
+            self.world.check_paths(paths)
         else:
-            self.world.subtrees(paths)
-        self.seen.append([Seen(p, *self.there.get(p, (None, 0))) for p in paths])
-        for seen in self.seen[-1]:
-            self.model.see(seen.path, seen.written, seen.mtime)
-        found = rows_of(self.world.dump())
-        wrong = unlike(found, self.model.rows())
-        assert not wrong, pformat(wrong)
-        assert set(found["other matches"]) <= self.model.pairs() - self.model.matches()
+            self.world.reconcile_folders(paths)
+        self.observations.append([Observation(p, *self.files.get(p, (None, 0))) for p in paths])
+        for observation in self.observations[-1]:
+            self.model.see(observation.path, observation.written, observation.mtime)
+        rows = rows_of(self.world.dump())
+        differences = differences_between(rows, self.model.rows())
+        assert not differences, pformat(differences)
+        assert set(rows["other matches"]) <= self.model.pairs() - self.model.matches()
 
     def teardown(self) -> None:
-        """Nothing that is computed is wrong; the same files, seen in another order and in other batches, end in the same database."""
+        """Derived data is correct, and the same observations in another order and other batches end in the same database."""
         if not hasattr(self, "world"):
             return
         try:
             assert examining.wrong(self.world.session.settings, writing=True) == []
-            if self.seen:
-                wrong = unlike({"otherwise": recorded_otherwise(self.seen)}, {"otherwise": self.world.dump()})
-                assert not wrong, pformat(wrong)
+            if self.observations:
+                differences = differences_between({"dump": dump_after_reordering(self.observations)}, {"dump": self.world.dump()})
+                assert not differences, pformat(differences)
         finally:
             self.world.close()
 
 
-def unlike(found: Mapping[str, Sequence[Any]], expected: Mapping[str, Sequence[Any]]) -> dict[str, tuple[list[Any], list[Any]]]:
+def differences_between(
+    actual: Mapping[str, Sequence[Any]], expected: Mapping[str, Sequence[Any]]
+) -> dict[str, tuple[list[Any], list[Any]]]:
     """Table → (rows that should not be there, rows that are missing)."""
     return {
-        table: ([r for r in found[table] if r not in expected[table]], [r for r in expected[table] if r not in found[table]])
+        table: ([r for r in actual[table] if r not in expected[table]], [r for r in expected[table] if r not in actual[table]])
         for table in expected
-        if found[table] != expected[table]
+        if actual[table] != expected[table]
     }
 
 
-def recorded_otherwise(seen: list[list[Seen]]) -> list[dict[str, Any]]:
-    """The dump after what was seen of each path came in its own order, but mixed with that of other paths otherwise."""
-    of_path: dict[Path_, list[Seen]] = {}
-    for one in (one for some in seen for one in some):
-        of_path.setdefault(one.path, []).append(one)
-    rng = random.Random(repr(seen))
+def dump_after_reordering(observations: list[list[Observation]]) -> list[dict[str, Any]]:
+    """The dump after the same observations per path in the same order, interleaved differently between paths."""
+    of_path: dict[Path_, list[Observation]] = {}
+    for observation in (observation for batch in observations for observation in batch):
+        of_path.setdefault(observation.path, []).append(observation)
+    rng = random.Random(repr(observations))
     world = World()
     try:
         while of_path:
             paths = rng.sample(sorted(of_path), rng.randint(1, min(3, len(of_path))))
             for path in paths:
-                one = of_path[path].pop(0)
-                world.lay(path, one.written, one.mtime)
+                observation = of_path[path].pop(0)
+                world.write(path, observation.written, observation.mtime)
                 if not of_path[path]:
                     del of_path[path]
-            world.take(paths)
+            world.check_paths(paths)
         return world.dump()
     finally:
         world.close()
@@ -266,13 +268,13 @@ _QUICK = settings(
 )
 
 
-def test_the_database_holds_what_files_showed() -> None:
+def test_the_database_equals_the_model_after_any_history_of_files() -> None:
     run_state_machine_as_test(Histories, settings=_QUICK)
 
 
 @pytest.mark.system
 @pytest.mark.timeout(0)
-def test_the_database_holds_what_files_showed_in_many_histories() -> None:
+def test_the_database_equals_the_model_after_many_long_histories() -> None:
     examples = int(os.environ.get("HISTORIES", "250"))
-    found = settings(_QUICK, max_examples=examples, stateful_step_count=30, phases=(Phase.explicit, Phase.generate))
-    run_state_machine_as_test(Histories, settings=found)
+    long_run = settings(_QUICK, max_examples=examples, stateful_step_count=30, phases=(Phase.explicit, Phase.generate))
+    run_state_machine_as_test(Histories, settings=long_run)

@@ -1,4 +1,4 @@
-"""Whatever others write: the laws of `tests.fuzz` for anything, and the whole program over articles that try everything."""
+"""Hostile input: the laws of `tests.fuzz` for arbitrary bytes, and every command and page over a crawl full of attacks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.fuzz.seeds import DICTIONARY, SEEDS
 
 
 def mutated(name: str) -> st.SearchStrategy[bytes]:
-    """A seed, cut and mixed with words of the formats, with bytes, and with other seeds."""
+    """A seed with parts replaced by keywords of the formats, random bytes, or other seeds."""
     pieces = st.one_of(st.sampled_from(DICTIONARY).map(str.encode), st.binary(max_size=6), st.sampled_from(SEEDS[name]))
     edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 60), pieces), min_size=1, max_size=6)
 
@@ -52,10 +52,10 @@ def mutated(name: str) -> st.SearchStrategy[bytes]:
 
 
 def anything(name: str) -> st.SearchStrategy[bytes]:
-    told = st.lists(st.one_of(st.sampled_from(DICTIONARY), st.text(max_size=8)), max_size=20).map("".join)
+    texts = st.lists(st.one_of(st.sampled_from(DICTIONARY), st.text(max_size=8)), max_size=20).map("".join)
     encodings = st.sampled_from(["utf-8", "utf-16", "utf-16-le", "cp949"])
     encoded = st.builds(
-        lambda text, encoding: text.encode(encoding, "replace" if encoding == "cp949" else "surrogatepass"), told, encodings
+        lambda text, encoding: text.encode(encoding, "replace" if encoding == "cp949" else "surrogatepass"), texts, encodings
     )
     return st.one_of(mutated(name), encoded, encoded.map(b"---\n".__add__), st.binary(max_size=200))
 
@@ -65,44 +65,46 @@ QUICK = settings(deadline=None, max_examples=300, suppress_health_check=[HealthC
 
 @given(anything("reader"))
 @QUICK
-def test_any_file_is_an_article_that_can_be_recorded_or_one_fault(raw: bytes) -> None:
+def test_any_file_is_a_recordable_article_or_one_fault(raw: bytes) -> None:
     laws.reader(raw)
 
 
 @given(anything("urls"))
 @QUICK
-def test_any_address_is_canonical_once_and_shows_no_credentials(raw: bytes) -> None:
+def test_canonicalisation_of_any_url_is_idempotent_and_hides_credentials(raw: bytes) -> None:
     laws.addresses(raw)
 
 
 @given(anything("times"))
 @QUICK
-def test_any_time_is_a_moment_that_is_read_back_or_none(raw: bytes) -> None:
+def test_any_time_parses_to_a_time_that_round_trips_or_to_none(raw: bytes) -> None:
     laws.clock(raw)
 
 
 @given(anything("diffs"), anything("text"))
 @QUICK
-def test_any_two_texts_are_led_from_one_to_the_other(raw: bytes, other: bytes) -> None:
+def test_the_diff_of_any_two_texts_leads_from_one_to_the_other(raw: bytes, other: bytes) -> None:
     laws.difference(raw + b"\n\n" + other)
 
 
 @given(anything("text"))
 @QUICK
-def test_any_text_is_compared_and_shown(raw: bytes) -> None:
+def test_any_text_can_be_compared_and_displayed(raw: bytes) -> None:
     laws.words(raw)
 
 
-FOUND = [(name, entry, raw) for name in laws.TARGETS for entry, raw in laws.found(name)]
+REGRESSIONS = [(name, entry, raw) for name in laws.TARGETS for entry, raw in laws.found(name)]
 
 
-@pytest.mark.parametrize(("name", "raw"), [(name, raw) for name, _, raw in FOUND], ids=[f"{name} {entry}" for name, entry, _ in FOUND])
-def test_what_once_broke_a_law_breaks_it_no_more(name: str, raw: bytes) -> None:
+@pytest.mark.parametrize(
+    ("name", "raw"), [(name, raw) for name, _, raw in REGRESSIONS], ids=[f"{name} {entry}" for name, entry, _ in REGRESSIONS]
+)
+def test_an_input_that_once_broke_a_law_passes(name: str, raw: bytes) -> None:
     laws.TARGETS[name](raw)
 
 
 @pytest.mark.parametrize("name", laws.TARGETS)
-def test_a_coverage_guided_run_can_begin(name: str) -> None:
+def test_every_fuzz_seed_passes_its_law(name: str) -> None:
     for raw in SEEDS[name]:
         laws.TARGETS[name](raw)
 
@@ -113,20 +115,20 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", " =1", "＝1", "＋1"
 
 
 @pytest.fixture(scope="module")
-def laid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A crawl in which every value tries everything, scanned; copies, near copies, revisions and faults among it."""
+def hostile_crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scanned crawl with an attack in every value, and with copies, near copies, revisions and faults."""
     folder = tmp_path_factory.mktemp("hostile")
     crawl = folder / "crawl"
     (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n[duplicates]\nboilerplate_articles = 3\n')
     rng = random.Random(7)
-    story, frame = words(rng, 120, korean=False), " ".join(words(rng, 40))
+    story, boilerplate = words(rng, 120, korean=False), " ".join(words(rng, 40))
     for number, url in enumerate(URLS):
         formula = FORMULAS[number % len(FORMULAS)]
-        body = " ".join([*(story if number % 2 else words(rng, 120)), str(number)]) + f"\n\n{ALL}\n\n{frame}"
-        for crawled in (1, 2) if number < 5 else (1,):
-            made = ArticleFile(
-                body=body if crawled == 1 else body.replace(str(number), f"{number} {ALL}"),
-                title=f"{formula}{ALL}{crawled}",
+        body = " ".join([*(story if number % 2 else words(rng, 120)), str(number)]) + f"\n\n{ALL}\n\n{boilerplate}"
+        for day in (1, 2) if number < 5 else (1,):
+            article = ArticleFile(
+                body=body if day == 1 else body.replace(str(number), f"{number} {ALL}"),
+                title=f"{formula}{ALL}{day}",
                 publisher=f"=1+1{BIDI}{MARKUP}",
                 author=f"{formula}{ALL}",
                 category=f"{formula}{ALL}",
@@ -135,27 +137,27 @@ def laid(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 url=url,
                 claim=f"{formula}{ALL}" if number == 3 else None,
                 published_at=f"yesterday {ALL}" if number == 4 else "2026-03-02 09:00",
-                crawled_at=f"2026-03-0{crawled} 00:30:00",
+                crawled_at=f"2026-03-0{day} 00:30:00",
                 extra=(("source_url", url), (f"via_{number}", f"https://me:{SECRET}@hostile.example/{BIDI}")),
             )
-            name = os.fsencode(f"{number}{crawled}{formula}{ALL}".replace("/", "%").replace("\0", ""))[:200]
-            place = os.fsencode(crawl) + os.fsencode(f"/{formula[:1].strip() or 'x'}{TERMINAL}{BIDI}")
-            os.makedirs(place, exist_ok=True)
-            with open(place + b"/" + name + b"\xff.md", "wb") as file:
-                file.write(made.render().encode())
+            name = os.fsencode(f"{number}{day}{formula}{ALL}".replace("/", "%").replace("\0", ""))[:200]
+            directory = os.fsencode(crawl) + os.fsencode(f"/{formula[:1].strip() or 'x'}{TERMINAL}{BIDI}")
+            os.makedirs(directory, exist_ok=True)
+            with open(directory + b"/" + name + b"\xff.md", "wb") as file:
+                file.write(article.render().encode())
     (crawl / f"fault{TERMINAL}{BIDI}.md").write_bytes(b"no article")
     assert run(folder, "scan").code == 0
     return folder
 
 
-def paths(folder: Path) -> list[bytes]:
+def crawl_files(folder: Path) -> list[bytes]:
     return [os.path.join(place, name) for place, _, names in os.walk(os.fsencode(folder / "crawl")) for name in names]
 
 
-def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
-    """Every command in every form over every page and file."""
+def command_lines(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
+    """Arguments for every command, over pages and files of the crawl."""
     pages = [row["url"] for row in run(folder, "duplicates", "--pairs", "-f", "json").json() for row in (row["a"], row["b"])]
-    files = paths(folder)
+    files = crawl_files(folder)
     names = [row["name"] for row in run(folder, "boilerplate", "list", "-f", "json").json()]
     assert pages
     assert names
@@ -201,69 +203,69 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from (("backup", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"none {TERMINAL}"))
     yield from (("alerts", "list"), ("alerts", "list", "--rule", f"={ALL}"), ("alerts", "show", f"none {ALL}"), ("alerts", "send"))
     yield from (("alerts", "retry", f"none {ALL}"), ("alerts", "retry", "--dead"), ("alerts", "test", f"none {ALL}"))
-    yield from (("serve", f"--{TERMINAL}{BIDI}"), ("serve", "--listen", f"{ALL}:0"))  # its pages have a test of their own
-    yield ("watch", f"--{TERMINAL}{BIDI}")  # its log has a test of its own
+    yield from (("serve", f"--{TERMINAL}{BIDI}"), ("serve", "--listen", f"{ALL}:0"))  # its pages have their own test
+    yield ("watch", f"--{TERMINAL}{BIDI}")  # its log has its own test
 
 
-def steering(raw: str) -> set[str]:
-    """What a terminal could obey or a line be turned round by."""
+def control_characters(raw: str) -> set[str]:
+    """Control and bidirectional characters: a terminal may obey them."""
     return {c for c in raw if unicodedata.category(c) in laws.STEERING and c not in "\n\u200c\u200d"}
 
 
-def check(args: tuple[str | bytes, ...], ran: CommandResult) -> None:
-    told = ran.out + ran.err
+def check_output(args: tuple[str | bytes, ...], result: CommandResult) -> None:
+    output = result.out + result.err
     if "markdown" in args:
-        told = told.replace("@\u2060", "@").replace("<\u2060", "<")  # by which it calls nobody
-    assert not steering(told.replace("\r\n", "\n")), (args, steering(told))
-    assert SECRET not in told or SECRET in ascii(args), (args, told)
-    assert "Traceback" not in told
-    assert ran.code in (0, 1, 2, 3)
-    if "json" in args and args[0] != "dump" and ran.out:
-        json.loads(ran.out)
+        output = output.replace("@\u2060", "@").replace("<\u2060", "<")  # they defuse mentions and HTML
+    assert not control_characters(output.replace("\r\n", "\n")), (args, control_characters(output))
+    assert SECRET not in output or SECRET in ascii(args), (args, output)
+    assert "Traceback" not in output
+    assert result.code in (0, 1, 2, 3)
+    if "json" in args and args[0] != "dump" and result.out:
+        json.loads(result.out)
     if "csv" in args:
-        cells = [cell for row in csv.reader(io.StringIO(ran.out)) for cell in row]
+        cells = [cell for row in csv.reader(io.StringIO(result.out)) for cell in row]
         assert not [c for c in cells if c.lstrip().startswith(laws.FORMULA) and not re.fullmatch(r"-?[0-9.]+", c)], args
 
 
-def test_nothing_that_an_article_tries_comes_out_of_any_command(laid: Path) -> None:
-    """Raw bytes of output and errors: no control and no bidirectional character, no credentials; JSON that parses; CSV without
-    formulas. What is asked for may be named again, but for its credentials."""
-    tried: set[str] = set()
-    met = 0
-    for args in every_command(laid):
-        tried.add(str(args[0]))
+def test_the_output_of_every_command_is_safe(hostile_crawl: Path) -> None:
+    """Neither control or bidirectional characters nor credentials in the output, JSON that parses, CSV without formulas. A message may
+    repeat an argument, but not its credentials."""
+    commands: set[str] = set()
+    escaped = 0
+    for args in command_lines(hostile_crawl):
+        commands.add(str(args[0]))
         for form in ("text", "json", "csv"):
-            ran = run(laid, *args, *(() if form == "text" else ("-f", form)))
-            if "is not one of" in ran.err and form != "text":
+            result = run(hostile_crawl, *args, *(() if form == "text" else ("-f", form)))
+            if "is not one of" in result.err and form != "text":
                 continue
-            check((*args, form), ran)
+            check_output((*args, form), result)
             if args[0] in ("history", "diff", "why"):
-                assert SECRET not in ran.out + ran.err, (args, form)
-            met += "\\x1b" in ran.out or "\\u001b" in ran.out
-    assert tried == set(COMMANDS), "a new command belongs into `every_command`"
-    assert met > 40, "what was laid was there to be shown"
+                assert SECRET not in result.out + result.err, (args, form)
+            escaped += "\\x1b" in result.out or "\\u001b" in result.out
+    assert commands == set(COMMANDS), "add new commands to `command_lines`"
+    assert escaped > 40, "the attacks are displayed"
 
 
-def test_no_credentials_are_kept(laid: Path) -> None:
-    """Neither in the database nor beside it."""
-    places = [path for path in laid.iterdir() if path.name.startswith("dedup.db")]
-    assert len(places) >= 2
-    assert [path.name for path in places if path.is_file() and SECRET.encode() in path.read_bytes()] == []
-    kept = run(laid, "dump", "--logical").out
-    assert "hostile.example" in kept
-    assert "DROP TABLE" in kept
+def test_no_credentials_are_stored(hostile_crawl: Path) -> None:
+    """Neither in the database nor in the files beside it."""
+    files = [path for path in hostile_crawl.iterdir() if path.name.startswith("dedup.db")]
+    assert len(files) >= 2
+    assert [path.name for path in files if path.is_file() and SECRET.encode() in path.read_bytes()] == []
+    dump = run(hostile_crawl, "dump", "--logical").out
+    assert "hostile.example" in dump
+    assert "DROP TABLE" in dump
 
 
-def test_international_hosts_are_shown_so_that_none_passes_for_another(laid: Path) -> None:
-    told = run(laid, "history", "https://аpple.example/b")
-    assert told.out.startswith("https://xn--pple-43d.example/b\n")
-    assert "аpple" not in told.out
+def test_a_host_with_lookalike_letters_is_shown_as_punycode(hostile_crawl: Path) -> None:
+    result = run(hostile_crawl, "history", "https://аpple.example/b")
+    assert result.out.startswith("https://xn--pple-43d.example/b\n")
+    assert "аpple" not in result.out
 
 
-def test_nothing_that_an_article_tries_comes_out_of_any_page(laid: Path) -> None:
-    """Every page over every article, and every parameter of them: what is tried is there, as text and as nothing else."""
-    with client_of(laid) as site:
-        urls = [row["url"] for row in running.dump(laid / "dedup.db", "pages")]
+def test_every_page_of_the_dashboard_is_safe(hostile_crawl: Path) -> None:
+    """Every page for every article, with attacks in every parameter. An attack is displayed as text only."""
+    with client_of(hostile_crawl) as site:
+        urls = [row["url"] for row in running.dump(hostile_crawl / "dedup.db", "pages")]
         assert len(urls) > 8
         addresses = [
             "/changes?min_severity=trivial",
@@ -279,25 +281,27 @@ def test_nothing_that_an_article_tries_comes_out_of_any_page(laid: Path) -> None
         for name in ("url", "cursor", "from", "view", "a", "kind", "since", "publisher", "format", ALL):
             addresses += [f"/{view}?{quote(name)}={quote(ALL, safe='')}" for view in ("page", "compare", "pair", "changes", "faults")]
         addresses += [f"/{quote(ALL)}", f"/compare?url=x&from={quote(ALL)}", f"/page?url=https://me:{SECRET}@none.example/{quote(ALL)}"]
-        met = 0
+        escaped = 0
         for address in addresses:
-            answer = site.get(address)
-            assert answer.status_code in (200, 400, 404), (address, answer.text)
-            assert not steering(answer.text.replace("\r\n", "\n")), address
-            assert SECRET not in answer.text or SECRET in address.partition("url=")[2], address
-            if answer.headers["content-type"].startswith("text/html"):
-                page = check_page(answer.text)
+            response = site.get(address)
+            assert response.status_code in (200, 400, 404), (address, response.text)
+            assert not control_characters(response.text.replace("\r\n", "\n")), address
+            assert SECRET not in response.text or SECRET in address.partition("url=")[2], address
+            if response.headers["content-type"].startswith("text/html"):
+                page = check_page(response.text)
                 assert {e.tag for e in page.elements} <= TAGS, {e.tag for e in page.elements} - TAGS
                 assert {name for e in page.elements for name in e.attributes} <= ATTRIBUTES
-                assert [e for e in page.elements if "alert(" in str({k: v for k, v in e.attributes.items() if k not in GIVEN})] == []
-                met += "&lt;script&gt;" in answer.text
+                assert [
+                    e for e in page.elements if "alert(" in str({k: v for k, v in e.attributes.items() if k not in QUOTING_ATTRIBUTES})
+                ] == []
+                escaped += "&lt;script&gt;" in response.text
             elif "atom" in address:
-                assert not feedparser.parse(answer.content).bozo
-            told = site.get(address + ("&" if "?" in address else "?") + "format=json")
+                assert not feedparser.parse(response.content).bozo
+            json_response = site.get(address + ("&" if "?" in address else "?") + "format=json")
             if "atom" not in address and "format=%" not in address:
-                assert json.loads(told.text)
-            assert not steering(told.text), address
-        assert met > 40, "what was laid was there to be shown"
+                assert json.loads(json_response.text)
+            assert not control_characters(json_response.text), address
+        assert escaped > 40, "the attacks are displayed"
 
 
 TAGS = frozenset(
@@ -310,20 +314,20 @@ ATTRIBUTES = frozenset(
     title datetime scope aria-label aria-labelledby aria-current aria-hidden tabindex data-label data-zone data-move data-short selected
     checked dir reversed colspan width height x y x1 y1 x2 y2 cx cy r blocking""".split()  # noqa: SIM905
 )
-GIVEN = ("href", "value", "title", "aria-label")
-"""Attributes that may hold what was given, quoted."""
+QUOTING_ATTRIBUTES = ("href", "value", "title", "aria-label")
+"""Attributes that may quote user input."""
 
 
 @pytest.mark.parametrize("options", [(), ("--format", "json"), ("-v",)], ids=str)
-def test_the_log_of_the_daemon_shows_nothing_of_it_either(laid: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Files that come while it runs are told of one by one."""
+def test_the_log_of_the_daemon_is_safe(hostile_crawl: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """The daemon logs each file that arrives while it runs."""
     (tmp_path / "crawl").mkdir()
     with watching(tmp_path / "crawl", tmp_path / "dedup.db", *options) as daemon:
-        shutil.copytree(laid / "crawl", tmp_path / "crawl/come", symlinks=True)
+        shutil.copytree(hostile_crawl / "crawl", tmp_path / "crawl/come", symlinks=True)
         daemon.wait_until(lambda: daemon.recorded() > 10)
         assert daemon.leave(signal.SIGTERM) == 0
     log = daemon.log.decode()
-    assert not steering(log)
+    assert not control_characters(log)
     assert SECRET not in log
     assert "hostile.example" in log
     if "json" in options:
@@ -333,30 +337,30 @@ def test_the_log_of_the_daemon_shows_nothing_of_it_either(laid: Path, tmp_path: 
 # The crawl directory
 
 
-def state(folder: Path) -> dict[bytes, tuple[object, ...]]:
-    """Everything that can be told of a tree from outside, but for when it was last read."""
-    found: dict[bytes, tuple[object, ...]] = {}
-    for place, folders, names in os.walk(os.fsencode(folder)):
+def tree_state(folder: Path) -> dict[bytes, tuple[object, ...]]:
+    """Metadata of every entry below a folder, except access times."""
+    entries: dict[bytes, tuple[object, ...]] = {}
+    for directory, folders, names in os.walk(os.fsencode(folder)):
         for name in (b".", *folders, *names):
-            path = os.path.join(place, name)
-            s = os.lstat(path)
-            kept = (s.st_mode, s.st_ino, s.st_nlink, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+            path = os.path.join(directory, name)
+            stat = os.lstat(path)
+            values = (stat.st_mode, stat.st_ino, stat.st_nlink, stat.st_uid, stat.st_gid, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
             attributes = tuple(os.listxattr(path, follow_symlinks=False))
-            found[path] = (*kept, attributes, os.readlink(path) if os.path.islink(path) else None)
-    return found
+            entries[path] = (*values, attributes, os.readlink(path) if os.path.islink(path) else None)
+    return entries
 
 
-def test_no_command_writes_into_the_crawl_directory_or_anywhere_but_where_it_says(laid: Path, tmp_path: Path) -> None:
-    (laid / "crawl/link.md").symlink_to(laid / "config.toml")
-    before, around = state(laid / "crawl"), {path.name for path in laid.iterdir()}
-    for args in every_command(laid):
-        run(laid, *args)
-    with watching(laid / "crawl", tmp_path / "dedup.db") as daemon:
+def test_commands_write_only_where_they_say(hostile_crawl: Path, tmp_path: Path) -> None:
+    (hostile_crawl / "crawl/link.md").symlink_to(hostile_crawl / "config.toml")
+    before, names_before = tree_state(hostile_crawl / "crawl"), {path.name for path in hostile_crawl.iterdir()}
+    for args in command_lines(hostile_crawl):
+        run(hostile_crawl, *args)
+    with watching(hostile_crawl / "crawl", tmp_path / "dedup.db") as daemon:
         daemon.wait_until(lambda: daemon.recorded() > 10)
         daemon.leave()
-    assert state(laid / "crawl") == before
-    new = {path.name for path in laid.iterdir()} - around
-    assert {name for name in new if not name.startswith(("dedup.db", "laid out ", "backup "))} == set()
+    assert tree_state(hostile_crawl / "crawl") == before
+    new_names = {path.name for path in hostile_crawl.iterdir()} - names_before
+    assert {name for name in new_names if not name.startswith(("dedup.db", "laid out ", "backup "))} == set()
     assert not Path("/tmp/escaped").exists()
 
 
@@ -372,28 +376,28 @@ for name in CASES:
 """
 
 
-def test_files_made_to_be_slow_come_through_every_command(tmp_path: Path) -> None:
-    """In a process that may take 4 GiB of address space, most of which compiled code takes. How it grows is measured by
-    `python -m benchmarks.pathological`."""
-    done = subprocess.run(
+def test_every_command_handles_files_made_to_be_slow(tmp_path: Path) -> None:
+    """The process is limited to 4 GiB of address space, most of it for compiled code. `python -m benchmarks.pathological` measures how
+    time and memory grow."""
+    result = subprocess.run(
         [sys.executable, "-c", PATHOLOGICAL, str(4 << 30), "60000"], capture_output=True, text=True, timeout=280, check=False
     )
-    assert done.returncode == 0, done.stdout[-300:] + done.stderr[-2000:]
-    steps = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert result.returncode == 0, result.stdout[-300:] + result.stderr[-2000:]
+    steps = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("[")]
     assert len(steps) > 300
     assert {code for step, code, *_ in steps if step.startswith("scan")} == {0}
     assert {code for _, code, *_ in steps} <= {0, 1, 3}
 
 
-def test_a_file_is_never_run(crawl: Path, db: Path, tmp_path: Path) -> None:
-    """Not by being executable, not by being called what Python or the shell would load."""
-    proof = tmp_path / "proof"
+def test_a_crawled_file_is_never_executed(crawl: Path, db: Path, tmp_path: Path) -> None:
+    """Neither because it is executable nor because Python or a shell would load a file of its name."""
+    marker = tmp_path / "proof"
     for name in ("a.md", "sitecustomize.py", "dedup.py", "conftest.py", "config.toml", "$(touch proof).md", "`touch proof`.md", "-rf.md"):
         path = crawl / name
-        path.write_text(f"#!/bin/sh\ntouch {proof}\n")
+        path.write_text(f"#!/bin/sh\ntouch {marker}\n")
         path.chmod(0o777)
-    done = subprocess.run(command("scan", crawl, "-d", db), cwd=tmp_path, capture_output=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert not proof.exists()
+    result = subprocess.run(command("scan", crawl, "-d", db), cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    assert not marker.exists()
     assert not (crawl / "proof").exists()
     assert {row["kind"] for row in running.dump(db, "faults")} == {"not_an_article"}

@@ -1,5 +1,5 @@
-"""A file that makes the program fail, whatever the error and wherever it is raised, costs nobody else anything: it becomes a fault, all
-others are recorded as if it were not there, and it is read again when it changes."""
+"""A file that makes the program fail becomes a fault, whatever the error and wherever it is raised. All other files are recorded as if
+it did not exist. It is read again when it changes."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ ERRORS: list[Callable[[], Exception]] = [
 ]
 
 
-def _of_rows(*rows: Any) -> bool:
+def _has_mark(*rows: Any) -> bool:
     return any(MARK in str(value) for row in rows for value in row)
 
 
-def _materialised(args: tuple[Any, ...], at: int) -> tuple[Any, ...]:
+def _with_list(args: tuple[Any, ...], at: int) -> tuple[Any, ...]:
     return (*args[:at], list(args[at]), *args[at + 1 :])
 
 
@@ -67,24 +67,24 @@ STAGES: dict[str, tuple[str, int | None, Callable[..., bool]]] = {
     "signing": ("dedup.scan.extract.sign_bodies", 0, lambda bodies, options: any(MARK in b for b in bodies)),
     "digesting": ("dedup.scan.extract.state_digest", None, lambda title, body: MARK in body),
     "metadata": ("dedup.scan.record_pages.metadata_values", None, lambda m: MARK in m.author),
-    "files": ("dedup.store.files.insert", 1, lambda database, rows: _of_rows(*rows)),
-    "pages": ("dedup.store.pages.insert", 1, lambda database, rows: _of_rows(*rows)),
-    "revisions": ("dedup.store.revisions.insert", 1, lambda database, rows: _of_rows(*rows)),
+    "files": ("dedup.store.files.insert", 1, lambda database, rows: _has_mark(*rows)),
+    "pages": ("dedup.store.pages.insert", 1, lambda database, rows: _has_mark(*rows)),
+    "revisions": ("dedup.store.revisions.insert", 1, lambda database, rows: _has_mark(*rows)),
     "meeting": ("dedup.matching.matcher.Matcher.query", None, lambda matcher, new, again: any(MARK in t.body for t in new)),
     "confirming": (
         "dedup.matching.matcher.Matcher.confirm_candidates",
         None,
         lambda matcher, transaction, candidates: any(MARK in t.body for t in candidates.new_texts),
     ),
-    "aliases": ("dedup.store.pages.insert_aliases", 1, lambda database, rows: _of_rows(*rows)),
+    "aliases": ("dedup.store.pages.insert_aliases", 1, lambda database, rows: _has_mark(*rows)),
 }
-"""Stage → (what fails there, which of its arguments is an iterator, whether its arguments are a culprit's)."""
+"""Stage → (function that fails, index of an argument that is an iterator, whether arguments belong to a culprit)."""
 
 
 @contextmanager
-def failing(stage: str, error: Callable[[], Exception], counted: list[int] | None = None) -> Iterator[None]:
-    """The stage fails for every file that has the mark."""
-    target, iterator, meant = STAGES[stage]
+def failing(stage: str, error: Callable[[], Exception], failures: list[int] | None = None) -> Iterator[None]:
+    """Make the stage fail for every file with the mark."""
+    target, iterator, is_culprit = STAGES[stage]
     with pytest.MonkeyPatch.context() as patch:
         owner, _, name = target.rpartition(".")
         module, _, inner = owner.rpartition(".")
@@ -94,35 +94,37 @@ def failing(stage: str, error: Callable[[], Exception], counted: list[int] | Non
             holder = getattr(__import__(module, fromlist=["_"]), inner)
         if owner == "dedup.formats":
             holder = formats
-        real = getattr(holder, name)
+        original = getattr(holder, name)
 
-        def wrapped(*args: Any, **kw: Any) -> Any:
+        def fail_for_culprits(*args: Any, **kw: Any) -> Any:
             if iterator is not None:
-                args = _materialised(args, iterator)
-            if meant(*args, **kw):
-                if counted is not None:
-                    counted.append(1)
+                args = _with_list(args, iterator)
+            if is_culprit(*args, **kw):
+                if failures is not None:
+                    failures.append(1)
                 raise error()
-            return real(*args, **kw)
+            return original(*args, **kw)
 
-        patch.setattr(holder, name, wrapped)
+        patch.setattr(holder, name, fail_for_culprits)
         yield
 
 
-def lay(crawl: Path, number: int, culprits: set[int], seed: int) -> None:
-    """Articles of which some are copies of each other and some are crawls of one page; culprits are marked everywhere."""
+def write_articles(crawl: Path, number: int, culprits: set[int], seed: int) -> None:
+    """Write articles, among them copies and several crawls of one page. Culprits carry the mark in every value."""
     rng = random.Random(seed)
     story = words(rng, 80)
     for n in range(number):
         body = " ".join(edited(rng, story, 0.04) if n % 2 else words(rng, 60))
         page = n // 3 if n % 5 == 0 else n
-        made = ArticleFile(body=body, aid=f"{page:010}", crawled_at=f"2026-03-02 00:{n:02}:00")
+        article = ArticleFile(body=body, aid=f"{page:010}", crawled_at=f"2026-03-02 00:{n:02}:00")
         if n in culprits:
-            made = ArticleFile(body=f"{body} {MARK}", url=f"https://s.example/{MARK}/{n}", author=f"{MARK} {n}", crawled_at=made.crawled_at)
-        made.write(crawl, f"{n:03}{'-' + MARK if n in culprits else ''}.md")
+            article = ArticleFile(
+                body=f"{body} {MARK}", url=f"https://s.example/{MARK}/{n}", author=f"{MARK} {n}", crawled_at=article.crawled_at
+            )
+        article.write(crawl, f"{n:03}{'-' + MARK if n in culprits else ''}.md")
 
 
-def others(db: Path) -> list[dict[str, Any]]:
+def rows_without_culprits(db: Path) -> list[dict[str, Any]]:
     return [row for row in running.dump(db) if MARK not in str(row)]
 
 
@@ -140,25 +142,25 @@ def faults(db: Path) -> dict[str, str]:
     culprits=st.sets(st.integers(0, 13), min_size=1, max_size=4),
     seed=st.integers(0, 3),
 )
-def test_everybody_elses_files_are_recorded_as_if_the_culprits_were_not_there(
+def test_other_files_are_recorded_as_if_the_culprits_did_not_exist(
     tmp_path_factory: pytest.TempPathFactory, stage: str, error: Callable[[], Exception], culprits: set[int], seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("isolated")
     crawl, db = folder / "crawl", folder / "a.db"
-    lay(crawl, 14, culprits, seed)
+    write_articles(crawl, 14, culprits, seed)
     with failing(stage, error):
         tally = running.scan(crawl, db)
     assert (tally.faults, tally.new) == (len(culprits), 14 - len(culprits))
-    kept = {p.name: p.read_bytes() for p in crawl.iterdir() if MARK in p.name}
-    assert faults(db) == dict.fromkeys(kept, "internal")
-    if stage != "files":  # the row of such a file could not be written, so nothing says that it was read
-        again = running.scan(crawl, db)
-        assert (again.faults, again.new) == (len(culprits), 0), "it is read again when it changes, and only then"
-    for name in kept:
+    contents = {p.name: p.read_bytes() for p in crawl.iterdir() if MARK in p.name}
+    assert faults(db) == dict.fromkeys(contents, "internal")
+    if stage != "files":  # without a row in `files` the file counts as unread
+        rescan = running.scan(crawl, db)
+        assert (rescan.faults, rescan.new) == (len(culprits), 0), "an unchanged culprit is not read again"
+    for name in contents:
         (crawl / name).unlink()
     running.scan(crawl, folder / "b.db")
-    assert others(db) == others(folder / "b.db")
-    for name, content in kept.items():
+    assert rows_without_culprits(db) == rows_without_culprits(folder / "b.db")
+    for name, content in contents.items():
         (crawl / name).write_bytes(content)
         os.utime(crawl / name, (1_750_000_000, 1_750_000_000))
     running.scan(crawl, db)
@@ -167,8 +169,8 @@ def test_everybody_elses_files_are_recorded_as_if_the_culprits_were_not_there(
     assert running.dump(db) == running.dump(folder / "c.db")
 
 
-def test_a_file_that_fails_again_after_it_changed_stays_one_fault(crawl: Path, db: Path) -> None:
-    lay(crawl, 3, {1}, 0)
+def test_a_file_that_fails_again_after_a_change_stays_one_fault(crawl: Path, db: Path) -> None:
+    write_articles(crawl, 3, {1}, 0)
     with failing("revisions", ERRORS[0]):
         running.scan(crawl, db)
         os.utime(crawl / f"001-{MARK}.md", (1_750_000_000, 1_750_000_000))
@@ -177,26 +179,26 @@ def test_a_file_that_fails_again_after_it_changed_stays_one_fault(crawl: Path, d
     assert faults(db) == {f"001-{MARK}.md": "internal"}
 
 
-def test_the_message_is_one_line_that_says_what_and_where(crawl: Path, db: Path) -> None:
-    lay(crawl, 2, {1}, 0)
+def test_the_message_of_an_internal_fault_names_the_error_and_its_place_in_one_line(crawl: Path, db: Path) -> None:
+    write_articles(crawl, 2, {1}, 0)
     with failing("pages", ERRORS[3]):
         running.scan(crawl, db)
     (row,) = running.dump(db, "faults")
     assert re.fullmatch(r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.scan\.record:\d+\)", row["message"])
 
 
-def test_the_traceback_is_logged_once_for_a_kind_and_not_once_for_a_file(
+def test_the_traceback_is_logged_once_per_kind_of_error(
     crawl: Path, db: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolation, "_logged_errors", set())
-    lay(crawl, 9, set(range(9)), 0)
+    write_articles(crawl, 9, set(range(9)), 0)
     with failing("pages", ERRORS[3]), caplog.at_level(logging.ERROR, "dedup"):
         running.scan(crawl, db)
     assert len(caplog.records) == 1
     assert caplog.records[0].exc_info
 
 
-def _full(*_: object) -> None:
+def _disk_full(*_: object) -> None:
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
     raise error
@@ -206,11 +208,11 @@ def _no_descriptors(*_: object) -> None:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
-@pytest.mark.parametrize("trouble", [_full, _no_descriptors])
-def test_trouble_of_the_database_or_the_system_is_no_fault_of_a_file(
+@pytest.mark.parametrize("trouble", [_disk_full, _no_descriptors])
+def test_an_error_of_the_database_or_the_system_is_not_a_fault_of_a_file(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, trouble: Callable[..., None]
 ) -> None:
-    lay(crawl, 5, set(), 0)
+    write_articles(crawl, 5, set(), 0)
     monkeypatch.setattr("dedup.store.revisions.insert", trouble)
     with pytest.raises(DatabaseFailedError):
         running.scan(crawl, db)
@@ -219,8 +221,8 @@ def test_trouble_of_the_database_or_the_system_is_no_fault_of_a_file(
 
 
 @pytest.mark.parametrize("stage", ["parsing", "revisions"])
-def test_where_memory_is_short_for_everything_no_file_is_blamed(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
-    lay(crawl, 5, {2}, 0)
+def test_a_general_lack_of_memory_is_not_a_fault_of_a_file(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    write_articles(crawl, 5, {2}, 0)
     monkeypatch.setattr(isolation, "PROBE_BYTES", 1 << 60)
     with failing(stage, MemoryError), pytest.raises(DatabaseFailedError, match="memory"):
         running.scan(crawl, db)
@@ -228,15 +230,15 @@ def test_where_memory_is_short_for_everything_no_file_is_blamed(crawl: Path, db:
     assert running.scan(crawl, db).faults == 0
 
 
-def test_a_database_is_checked_for_damage_once_however_many_files_fail(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(crawl, 14, set(range(0, 14, 3)), 0)
+def test_the_database_is_checked_for_damage_once_per_scan(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_articles(crawl, 14, set(range(0, 14, 3)), 0)
     checks: list[str] = []
 
-    def counted(connection: sqlite3.Connection, path: str, error: Exception) -> None:
+    def record_check(connection: sqlite3.Connection, path: str, error: Exception) -> None:
         checks.append(path)
         corruption.require_sound(connection, path, error)
 
-    monkeypatch.setattr("dedup.store.database.require_sound", counted)
+    monkeypatch.setattr("dedup.store.database.require_sound", record_check)
     with failing("revisions", ERRORS[0]):
         running.scan(crawl, db)
     assert checks == [str(db)]
@@ -246,7 +248,7 @@ def _missing(*_: object) -> None:
     raise KeyError(1)
 
 
-def test_an_error_that_comes_of_damage_blames_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_caused_by_database_damage_is_not_a_fault_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crawl, db = tmp_path / "crawl", tmp_path / "dedup.db"
     damaging.fill(crawl, 40)
     running.scan(crawl, db)
@@ -258,19 +260,19 @@ def test_an_error_that_comes_of_damage_blames_no_file(tmp_path: Path, monkeypatc
         running.scan(crawl, db)
 
 
-def test_an_index_that_fails_is_made_again_and_no_file_is_blamed(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(crawl, 14, set(), 0)
-    meet = lsh.CandidateIndex.query
+def test_an_index_that_fails_is_rebuilt_and_no_file_becomes_a_fault(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_articles(crawl, 14, set(), 0)
+    query = lsh.CandidateIndex.query
     failed: list[int] = []
 
-    def once(self: lsh.CandidateIndex, *args: Any) -> Any:
+    def fail_once(self: lsh.CandidateIndex, *args: Any) -> Any:
         if not failed:
             failed.append(1)
             return lsh.__dict__["_fail_in_the_index"]()
-        return meet(self, *args)
+        return query(self, *args)
 
-    exec("def _fail_in_the_index(): raise IndexError('out of bounds')", lsh.__dict__)  # its frame lies in that module
-    monkeypatch.setattr(lsh.CandidateIndex, "query", once)
+    exec("def _fail_in_the_index(): raise IndexError('out of bounds')", lsh.__dict__)  # the frame belongs to that module
+    monkeypatch.setattr(lsh.CandidateIndex, "query", fail_once)
     try:
         tally = running.scan(crawl, db)
     finally:
@@ -281,78 +283,78 @@ def test_an_index_that_fails_is_made_again_and_no_file_is_blamed(crawl: Path, db
 
 
 def test_an_index_that_fails_after_the_commit_loses_nothing(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(crawl, 14, set(), 0)
+    write_articles(crawl, 14, set(), 0)
     monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 5)
     add = lsh.CandidateIndex.add
     failed: list[int] = []
 
-    def first(self: lsh.CandidateIndex, *args: Any) -> Any:
+    def fail_once(self: lsh.CandidateIndex, *args: Any) -> Any:
         if not failed:
             failed.append(1)
             raise MemoryError
         return add(self, *args)
 
-    monkeypatch.setattr(lsh.CandidateIndex, "add", first)
+    monkeypatch.setattr(lsh.CandidateIndex, "add", fail_once)
     assert running.scan(crawl, db).new == 14
     assert failed
     running.scan(crawl, db.with_name("b.db"))
     assert running.dump(db) == running.dump(db.with_name("b.db"))
 
 
-def test_reindexing_leaves_out_the_text_that_it_fails_on(crawl: Path, db: Path) -> None:
-    lay(crawl, 14, {5}, 0)
+def test_reindex_skips_a_text_that_it_fails_on(crawl: Path, db: Path) -> None:
+    write_articles(crawl, 14, {5}, 0)
     running.scan(crawl, db)
     settings = running.settings(crawl, db)
 
-    def reindexed() -> dict[str, int]:
+    def reindex() -> dict[str, int]:
         with open_writable(str(db), "test") as database:
             matcher = Matcher(database, build_matching(settings), settings.publishers.build_publishers())
             return reindex_signatures(database, build_extract_options(settings), matcher)
 
     before = running.dump(db)
     with failing("confirming", ERRORS[0]):
-        assert reindexed()["failed"] == 1
+        assert reindex()["failed"] == 1
     with open_writable(str(db), "test") as database:
         assert store.statistics.count(database, "texts", "signature IS NULL") == 1
-    left = [row for row in before if row["table"] == "matches"]
-    assert [row for row in running.dump(db, "matches") if row not in left] == []
-    assert reindexed()["failed"] == 0
+    matches = [row for row in before if row["table"] == "matches"]
+    assert [row for row in running.dump(db, "matches") if row not in matches] == []
+    assert reindex()["failed"] == 0
     assert running.dump(db) == before
 
 
-def test_verify_goes_on_after_a_file_that_it_fails_on(crawl: Path) -> None:
-    lay(crawl, 3, {1}, 0)
+def test_verify_continues_after_a_file_that_it_fails_on(crawl: Path) -> None:
+    write_articles(crawl, 3, {1}, 0)
     with failing("parsing", ERRORS[1]):
-        ran = run(crawl.parent, "verify", "crawl", "--format", "json")
-    assert ran.code == 1
-    rows = {row["path"].rpartition("/")[2]: row["fault"] for row in ran.json()}
+        result = run(crawl.parent, "verify", "crawl", "--format", "json")
+    assert result.code == 1
+    rows = {row["path"].rpartition("/")[2]: row["fault"] for row in result.json()}
     assert rows["000.md"] is rows["002.md"] is None
     assert rows[f"001-{MARK}.md"].startswith("internal: the program failed on it: OverflowError")
 
 
 @pytest.mark.parametrize("args", [("similar",), ("diff", "crawl/000.md"), ("why", "crawl/000.md")])
-def test_a_command_about_the_file_says_so_in_a_line(crawl: Path, db: Path, args: tuple[str, ...]) -> None:
-    lay(crawl, 3, {1}, 0)
+def test_a_command_fails_on_the_culprit_with_one_line(crawl: Path, db: Path, args: tuple[str, ...]) -> None:
+    write_articles(crawl, 3, {1}, 0)
     (crawl.parent / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     assert run(crawl.parent, "scan").code == 0
     with failing("parsing", ERRORS[1]):
-        ran = run(crawl.parent, *args, f"crawl/001-{MARK}.md")
-    assert ran.code == 3
-    assert ran.err.splitlines()[-1].startswith(f"dedup: crawl/001-{MARK}.md could not be read as an article: the program failed on it")
+        result = run(crawl.parent, *args, f"crawl/001-{MARK}.md")
+    assert result.code == 3
+    assert result.err.splitlines()[-1].startswith(f"dedup: crawl/001-{MARK}.md could not be read as an article: the program failed on it")
 
 
-def test_an_error_of_the_program_is_never_taken_for_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object, **__: object) -> None:
+def test_an_internal_error_exits_with_3_and_not_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a \x1b[31mbug")
 
-    monkeypatch.setattr("dedup.config.load", broken)
-    ran = run(tmp_path, "status")
-    assert ran.code == 3, "1 means findings"
-    assert ran.err.splitlines()[-1].startswith("dedup: internal error: RuntimeError: a \\x1b[31mbug.")
+    monkeypatch.setattr("dedup.config.load", fail)
+    result = run(tmp_path, "status")
+    assert result.code == 3, "1 means findings"
+    assert result.err.splitlines()[-1].startswith("dedup: internal error: RuntimeError: a \\x1b[31mbug.")
 
 
-def test_an_error_while_summing_up_leaves_everything_else_summed_up(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(crawl, 14, {5}, 0)
+def test_an_error_in_one_summary_does_not_affect_other_summaries(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_articles(crawl, 14, {5}, 0)
     running.scan(crawl, db)
     settings = running.settings(crawl, db)
     summarise = summaries._summarise_pages
@@ -368,32 +370,32 @@ def test_an_error_while_summing_up_leaves_everything_else_summed_up(crawl: Path,
             failed = summaries.SummaryFailures()
             summaries.update_all_summaries(database, settings, failures=failed)
             assert isinstance(failed.last_error, ValueError)
-            due, _ = store.summaries.dirty_batch(database, 100)
-            assert due == failed.pages
-            assert any(MARK in store.pages.url(database, page) for page in due)
+            dirty, _ = store.summaries.dirty_batch(database, 100)
+            assert dirty == failed.pages
+            assert any(MARK in store.pages.url(database, page) for page in dirty)
             assert store.statistics.count(database, "summaries") > 0
         summaries.update_all_summaries(database, settings)
         assert store.summaries.dirty_batch(database, 100) == (set(), set())
 
 
 @given(st.lists(st.integers(0, 50), unique=True), st.sets(st.integers(0, 50)))
-def test_each_apart_keeps_the_order_and_tries_few_parts(items: list[int], bad: set[int]) -> None:
-    tried: list[int] = []
-    aside: list[int] = []
+def test_isolate_failures_keeps_the_order_and_halves_the_batch(items: list[int], bad: set[int]) -> None:
+    sizes: list[int] = []
+    isolated: list[int] = []
 
     def work(part: Sequence[int]) -> list[int]:
-        tried.append(len(part))
+        sizes.append(len(part))
         if bad & set(part):
             raise ValueError
         return list(part)
 
-    done = isolate_failures(items, work, lambda one, _: aside.append(one))
-    assert [i for part in done for i in part] == [i for i in items if i not in bad]
-    assert aside == [i for i in items if i in bad]
-    assert len(tried) <= 1 + 2 * len(aside) * (len(items).bit_length() + 1)
+    parts = isolate_failures(items, work, lambda item, _: isolated.append(item))
+    assert [i for part in parts for i in part] == [i for i in items if i not in bad]
+    assert isolated == [i for i in items if i in bad]
+    assert len(sizes) <= 1 + 2 * len(isolated) * (len(items).bit_length() + 1)
 
 
-def test_errors_are_told_apart() -> None:
+def test_is_file_error_separates_errors_of_files_from_errors_of_the_system() -> None:
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
     assert not is_file_error(full)

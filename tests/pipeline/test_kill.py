@@ -1,4 +1,4 @@
-"""kill -9 at any moment: the database a killed scan leaves is completed by the next one to that of an undisturbed scan."""
+"""`kill -9` during scans: the next scan completes the database to that of an undisturbed scan."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edited, words
 
 
-def _fill(crawl: Path) -> None:
-    """Pages with near copies and re-crawls, so that every table has something to lose."""
+def _write_crawl(crawl: Path) -> None:
+    """Pages with near copies and recrawls, so that every table has rows."""
     rng = random.Random(3)
     for n in range(150):
         story = words(rng, 80)
@@ -41,37 +41,37 @@ print("done", flush=True)
 """
 
 
-def _survive(tmp_path: Path, kills: int) -> None:
+def _kill_scans_and_compare(tmp_path: Path, kills: int) -> None:
     crawl, db, clean = tmp_path / "crawl", tmp_path / "dedup.db", tmp_path / "clean.db"
-    _fill(crawl)
+    _write_crawl(crawl)
     running.scan(crawl, clean)
     rng = random.Random(9)
-    killed = 0
-    while killed < kills:
+    count = 0
+    while count < kills:
         with subprocess.Popen([sys.executable, "-c", _SCAN, str(crawl), str(db)], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for _ in range(rng.randint(1, 4)):
                 line = process.stdout.readline()
             if line.strip() in ("done", ""):
                 process.wait()
-                for left in db.parent.glob(db.name + "*"):
-                    left.unlink()
+                for file in db.parent.glob(db.name + "*"):
+                    file.unlink()
                 continue
-            # Not right after the commit that was told of, but somewhere in what follows it.
+            # Kill it some time after the reported commit.
             for _ in range(rng.randint(0, 200_000)):
                 pass
             process.send_signal(signal.SIGKILL)
-        killed += 1
+        count += 1
         assert sqlite3.connect(db).execute("PRAGMA integrity_check").fetchone() == ("ok",)
     running.scan(crawl, db)
     assert running.dump(db) == running.dump(clean)
 
 
 def test_a_scan_killed_a_few_times_ends_in_the_same_database(tmp_path: Path) -> None:
-    _survive(tmp_path, 6)
+    _kill_scans_and_compare(tmp_path, 6)
 
 
 @pytest.mark.system
 @pytest.mark.timeout(1200)
 def test_a_scan_killed_a_hundred_times_ends_in_the_same_database(tmp_path: Path) -> None:
-    _survive(tmp_path, 100)
+    _kill_scans_and_compare(tmp_path, 100)

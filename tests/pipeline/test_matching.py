@@ -1,4 +1,4 @@
-"""Matches against brute force: every true pair at the threshold, and no other."""
+"""Matches compared with brute force: every true pair at the threshold, and no other."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from tests.builders.crawl import ArticleFile, edited, words
 
 
 def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.06)) -> list[ArticleFile]:
-    """Families of copies at these levels of editing, Korean and English, and exact copies but for spacing."""
+    """Families of edited copies, Korean and English. `shares` are shares of edited words; the last copy differs in spacing and case."""
     rng = random.Random(11)
-    found = []
+    articles = []
     for family in range(families):
         story = words(rng, rng.randint(30, 120), korean=family % 3 != 0)
         for copy in range(5):
             body = " ".join(edited(rng, story, rng.choice(shares)))
             if copy == 4:
                 body = body.replace(" ", "  ", 3).replace("a", "A")
-            found.append(ArticleFile(body=body, oid=f"9{copy:02}", aid=f"{family:010}", publisher=f"신문 {copy}"))
-    return found
+            articles.append(ArticleFile(body=body, oid=f"9{copy:02}", aid=f"{family:010}", publisher=f"신문 {copy}"))
+    return articles
 
 
 def _pairs(db: Path) -> dict[frozenset[str], dict[str, Any]]:
@@ -50,31 +50,31 @@ def _pairs(db: Path) -> dict[frozenset[str], dict[str, Any]]:
 
 
 @cache
-def _true(families: int) -> dict[frozenset[str], tuple[str, float]]:
-    """Every pair of the corpus by brute force: its relation and its Jaccard, which is more than 0."""
-    normalised = {a.address: normalise.normalise(a.body) for a in _corpus(families)}
-    sets = {url: {n[i : i + 5] for i in range(len(n) - 4)} for url, n in normalised.items()}
-    found = {}
-    for a, b in itertools.combinations(sets, 2):
-        if common := len(sets[a] & sets[b]):
-            jaccard = common / (len(sets[a]) + len(sets[b]) - common)
-            found[frozenset((a, b))] = ("exact" if normalised[a] == normalised[b] else "near", jaccard)
-    return found
+def _true_pairs(families: int) -> dict[frozenset[str], tuple[str, float]]:
+    """Relation and Jaccard similarity of every pair with a common shingle, by brute force."""
+    texts = {a.address: normalise.normalise(a.body) for a in _corpus(families)}
+    shingles = {url: {n[i : i + 5] for i in range(len(n) - 4)} for url, n in texts.items()}
+    pairs = {}
+    for a, b in itertools.combinations(shingles, 2):
+        if common := len(shingles[a] & shingles[b]):
+            jaccard = common / (len(shingles[a]) + len(shingles[b]) - common)
+            pairs[frozenset((a, b))] = ("exact" if texts[a] == texts[b] else "near", jaccard)
+    return pairs
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8])
-def test_recall_is_near_whole_and_no_pair_is_false(tmp_path: Path, machine_code: None, threshold: float) -> None:
+def test_at_least_99_percent_of_the_true_pairs_are_reported_and_no_false_pair(tmp_path: Path, machine_code: None, threshold: float) -> None:
     for article in _corpus(80):
         article.write(tmp_path / "crawl")
     db = tmp_path / "dedup.db"
     running.scan(tmp_path / "crawl", db, threshold=threshold)
-    true = {pair: known for pair, known in _true(80).items() if known[1] >= threshold}
-    found = {pair: p for pair, p in _pairs(db).items() if p["relation"] in ("exact", "near")}
-    assert set(found) <= set(true)
-    assert len(found) >= 0.99 * len(true)
-    assert len(true) > 200
-    for pair, p in found.items():
-        relation, jaccard = true[pair]
+    expected = {pair: truth for pair, truth in _true_pairs(80).items() if truth[1] >= threshold}
+    reported = {pair: p for pair, p in _pairs(db).items() if p["relation"] in ("exact", "near")}
+    assert set(reported) <= set(expected)
+    assert len(reported) >= 0.99 * len(expected)
+    assert len(expected) > 200
+    for pair, p in reported.items():
+        relation, jaccard = expected[pair]
         assert p["relation"] == relation
         assert p["similarity"] == pytest.approx(jaccard, abs=5e-5)
 
@@ -96,7 +96,7 @@ def test_revisions_of_one_page_are_never_matched_with_each_other(tmp_path: Path)
     assert _pairs(tmp_path / "dedup.db") == {}
 
 
-def test_a_page_that_comes_to_show_a_known_text_brings_the_matches_left_out_before(tmp_path: Path) -> None:
+def test_a_known_text_on_a_second_page_is_matched_with_revisions_of_the_first(tmp_path: Path) -> None:
     crawl, db = tmp_path / "crawl", tmp_path / "dedup.db"
     first, second = " ".join(STORY), " ".join(edited(random.Random(1), STORY, 0.02))
     _article(1, first).write(crawl, "1a.md")
@@ -105,16 +105,16 @@ def test_a_page_that_comes_to_show_a_known_text_brings_the_matches_left_out_befo
     assert running.scan(crawl, db).matches.total() == 0
     _article(2, first).write(crawl, "2.md")
     running.scan(crawl, db)
-    found = _pairs(db)
-    assert [p["relation"] for p in found.values()] == ["near"]
+    reported = _pairs(db)
+    assert [p["relation"] for p in reported.values()] == ["near"]
 
 
-def test_a_known_text_on_a_second_page_meets_the_states_of_its_own_page_in_any_order(tmp_path: Path) -> None:
-    """A short report, its long version on the same page, and the short one on another page."""
+def test_matches_of_a_text_on_two_pages_do_not_depend_on_the_order(tmp_path: Path) -> None:
+    """A short report and two longer versions on one page, and the short one on another page."""
     rng = random.Random(3)
     parts = [" ".join(words(rng, 40)) for _ in range(4)]
     short, longer, longest = parts[0], " ".join(parts[:3]), " ".join(parts)
-    made = [
+    articles = [
         _article(1, short),
         _article(1, longer, crawled_at="2026-03-03 00:00:00"),
         _article(1, longest, crawled_at="2026-03-04 00:00:00"),
@@ -122,33 +122,33 @@ def test_a_known_text_on_a_second_page_meets_the_states_of_its_own_page_in_any_o
     ]
     expected: list[dict[str, Any]] | None = None
     for order in itertools.permutations(range(4)):
-        place = tmp_path / "".join(map(str, order))
+        folder = tmp_path / "".join(map(str, order))
         for n in order:
-            made[n].write(place / "crawl", f"{n}.md")
-            running.scan(place / "crawl", place / "dedup.db")
-        found = running.dump(place / "dedup.db", "matches")
-        expected = found if expected is None else expected
-        assert found == expected, order
+            articles[n].write(folder / "crawl", f"{n}.md")
+            running.scan(folder / "crawl", folder / "dedup.db")
+        matches = running.dump(folder / "dedup.db", "matches")
+        expected = matches if expected is None else expected
+        assert matches == expected, order
     assert expected is not None
     assert len(expected) == 2
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_what_a_text_quotes_does_not_depend_on_which_of_its_bodies_came_first(tmp_path: Path, together: bool) -> None:
+def test_the_quoted_share_does_not_depend_on_the_order_of_bodies(tmp_path: Path, together: bool) -> None:
     rng = random.Random(4)
     story, more = " ".join(words(rng, 60)), " ".join(words(rng, 60))
     bodies = (story, f"“{story}”", f"{story} {more}", f"“{story[:100]}”{story[100:]}")
     expected: list[dict[str, Any]] | None = None
     for order in itertools.permutations(range(4)):
-        place = tmp_path / "".join(map(str, order))
+        folder = tmp_path / "".join(map(str, order))
         for n in order:
-            _article(n, bodies[n]).write(place / "crawl", f"{order.index(n)}.md")
+            _article(n, bodies[n]).write(folder / "crawl", f"{order.index(n)}.md")
             if not together:
-                running.scan(place / "crawl", place / "dedup.db")
-        running.scan(place / "crawl", place / "dedup.db")
-        found = running.dump(place / "dedup.db", "matches")
-        expected = found if expected is None else expected
-        assert found == expected, order
+                running.scan(folder / "crawl", folder / "dedup.db")
+        running.scan(folder / "crawl", folder / "dedup.db")
+        matches = running.dump(folder / "dedup.db", "matches")
+        expected = matches if expected is None else expected
+        assert matches == expected, order
     assert expected is not None
     assert [(m["relation"], m["quoted_share"]) for m in expected] == [("copy", 0.0)]
 
@@ -160,7 +160,7 @@ def test_texts_under_min_characters_take_part_in_exact_matching_only(tmp_path: P
     assert running.scan(tmp_path / "crawl", tmp_path / "dedup.db").matches == {"exact": 1}
 
 
-def test_texts_without_a_letter_or_number_are_no_copies_of_each_other(tmp_path: Path) -> None:
+def test_texts_without_letters_or_numbers_are_not_matched(tmp_path: Path) -> None:
     for n, body in enumerate(["...", "...", ""]):
         _article(n, body).write(tmp_path / "crawl")
     assert running.scan(tmp_path / "crawl", tmp_path / "dedup.db").matches.total() == 0
@@ -171,7 +171,7 @@ def _clusters(db: Path) -> list[dict[str, Any]]:
         return list(reports.list_clusters(database, reports.DuplicateFilter()))
 
 
-def test_the_representative_is_the_earliest_published_and_members_tell_their_lag(tmp_path: Path) -> None:
+def test_the_representative_is_the_earliest_published_and_members_have_a_lag(tmp_path: Path) -> None:
     for n, minute in ((1, 30), (2, 10), (3, 50)):
         _article(n, " ".join(STORY), published_at=f"2026-03-02 09:{minute}").write(tmp_path / "crawl")
     running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
@@ -180,7 +180,7 @@ def test_the_representative_is_the_earliest_published_and_members_tell_their_lag
     assert [(m["lag_seconds"], m["relation"]) for m in cluster["members"]] == [(1200, "exact"), (2400, "exact")]
 
 
-def test_a_mismatched_article_represents_nothing_while_another_is_there(tmp_path: Path) -> None:
+def test_a_mismatched_article_is_not_the_representative_if_another_exists(tmp_path: Path) -> None:
     body = " ".join(STORY)
     _article(1, body, published_at="2026-03-01 09:00", claim="0" * 64).write(tmp_path / "crawl")
     _article(2, body).write(tmp_path / "crawl")
@@ -190,8 +190,8 @@ def test_a_mismatched_article_represents_nothing_while_another_is_there(tmp_path
     assert [m["check"] for m in cluster["members"]] == ["mismatched"]
 
 
-def test_similarity_is_not_passed_along_chains(tmp_path: Path) -> None:
-    """Three texts of which each is like the next: the ends are not like each other, and no star says so."""
+def test_similarity_is_not_transitive(tmp_path: Path) -> None:
+    """Of three texts each is near the next. The first and the last are not near each other and share no cluster."""
     parts = [words(random.Random(n), 20) for n in range(7)]
     chain = [" ".join(w for part in parts[n : n + 5] for w in part) for n in range(3)]
     for n, body in enumerate(chain):
@@ -225,7 +225,7 @@ def test_only_current_revisions_are_reported(tmp_path: Path) -> None:
     assert _pairs(db) == {}
 
 
-def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_number(tmp_path: Path) -> None:
+def test_all_revisions_reports_copies_of_earlier_revisions_with_their_numbers(tmp_path: Path) -> None:
     crawl, db = tmp_path / "crawl", tmp_path / "dedup.db"
     rng = random.Random(6)
     _article(1, " ".join(STORY)).write(crawl)
@@ -238,11 +238,11 @@ def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_numbe
     running.scan(crawl, db)
     with open_database(str(db)) as database:
         assert list(reports.list_clusters(database, reports.DuplicateFilter())) == []
-        found = list(reports.list_pairs(database, reports.DuplicateFilter(all_revisions=True)))
+        rows = list(reports.list_pairs(database, reports.DuplicateFilter(all_revisions=True)))
         stars = list(reports.list_clusters(database, reports.DuplicateFilter(all_revisions=True)))
-    told = {(p["relation"], *sorted((p[side]["url"][-1], p[side]["revision"]) for side in "ab")) for p in found}
-    assert told == {("exact", ("1", 1), ("2", 1)), ("exact", ("1", 3), ("2", 1)), ("near", ("1", 2), ("2", 1))}
-    assert len(found) == 3, "revisions of one page with the same letters are no pair"
+    reported = {(p["relation"], *sorted((p[side]["url"][-1], p[side]["revision"]) for side in "ab")) for p in rows}
+    assert reported == {("exact", ("1", 1), ("2", 1)), ("exact", ("1", 3), ("2", 1)), ("near", ("1", 2), ("2", 1))}
+    assert len(rows) == 3, "revisions of one page with the same letters are no pair"
     assert [(s["representative"]["revision"], [m["relation"] for m in s["members"]]) for s in stars] == [
         (1, ["exact"]),
         (2, ["near"]),
@@ -250,14 +250,14 @@ def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_numbe
     ]
 
 
-# What the numbers make of a pair
+# Thresholds
 
 
 def _relation(jaccard: tuple[int, int], shared: int, shorter: int, longest: int, outside: int | None = None, **kw: Any) -> str | None:
-    """By (common, all) shingles, characters shared and of the shorter text, the longest passage and what is not quoted."""
-    common, every = jaccard
-    part = SharedPassages(shared, shared if outside is None else outside, shorter, longest)
-    return MatchCriteria(DuplicatesConfig(**kw)).choose_relation(ShingleOverlap(every, common, common), part)
+    """The relation for these numbers. `jaccard`: (common, all) shingles; the others count characters."""
+    common, union = jaccard
+    passages = SharedPassages(shared, shared if outside is None else outside, shorter, longest)
+    return MatchCriteria(DuplicatesConfig(**kw)).choose_relation(ShingleOverlap(union, common, common), passages)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def _relation(jaccard: tuple[int, int], shared: int, shorter: int, longest: int,
         (((0, 1000), 0, 0, 0), None),
     ],
 )
-def test_the_first_relation_that_holds_at_its_very_bounds(numbers: Any, relation: str | None) -> None:
+def test_the_first_relation_whose_thresholds_hold_is_chosen(numbers: Any, relation: str | None) -> None:
     assert _relation(*numbers) == relation
 
 
@@ -307,14 +307,14 @@ BOUNDS: list[tuple[str, Any, Any]] = [
 
 
 @pytest.mark.parametrize(("key", "higher", "numbers"), BOUNDS, ids=[key for key, _, _ in BOUNDS])
-def test_each_bound_is_a_setting_and_a_change_of_it_another_recipe(key: str, higher: Any, numbers: Any) -> None:
+def test_each_threshold_is_a_setting_and_part_of_the_recipe(key: str, higher: Any, numbers: Any) -> None:
     assert _relation(*numbers) is not None
     assert _relation(*numbers, **{key: higher}) is None
     assert MatchCriteria(DuplicatesConfig(**{key: higher})).recipe != MatchCriteria(DuplicatesConfig()).recipe
 
 
 def test_every_setting_that_matches_depend_on_is_in_the_recipe() -> None:
-    """But for how many articles teach boilerplate: what was learned is in the database."""
+    """Except `boilerplate_articles`: learned boilerplate is in the database."""
     others: dict[str, Any] = {"quote_share": 0.8, "min_characters": 90, "num_perm": 64, "passages": False}
     recipes = [MatchCriteria(DuplicatesConfig(**{key: value})).recipe for key, value in others.items()]
     assert len({*recipes, MatchCriteria(DuplicatesConfig()).recipe}) == len(others) + 1
@@ -322,24 +322,24 @@ def test_every_setting_that_matches_depend_on_is_in_the_recipe() -> None:
 
 
 @pytest.mark.parametrize("korean", [True, False])
-def test_two_texts_are_judged_by_the_definitions_whichever_way_round_and_whatever_proposed_them(korean: bool) -> None:
+def test_assess_agrees_with_the_definitions_in_both_orders_and_for_both_kinds_of_candidates(korean: bool) -> None:
     rng = random.Random(12)
-    source, matching, met = words(rng, 100, korean=korean), MatchCriteria(DuplicatesConfig()), set()
+    source, matching, relations_seen = words(rng, 100, korean=korean), MatchCriteria(DuplicatesConfig()), set()
     for n in range(60):
         cut = rng.choice((rng.randint(5, 40), rng.randint(40, 100), 100))
-        own = words(rng, rng.randint(1, 30) ** 2 // 5, korean=korean)
-        taken = " ".join(edited(rng, source[:cut], rng.choice((0.0, 0.02, 0.1))))
-        body = f"{' '.join(own[:9])} {'“' * (n % 3 == 0)}{taken}{'”' * (n % 3 == 0)} {' '.join(own[9:])}"
+        own_words = words(rng, rng.randint(1, 30) ** 2 // 5, korean=korean)
+        copied = " ".join(edited(rng, source[:cut], rng.choice((0.0, 0.02, 0.1))))
+        body = f"{' '.join(own_words[:9])} {'“' * (n % 3 == 0)}{copied}{'”' * (n % 3 == 0)} {' '.join(own_words[9:])}"
         sides = overlap.prepare_text(" ".join(source)), overlap.prepare_text(body)
         masks = [np.array([n % 4 == 0 and 30 <= i < 60 for i in range(len(side.points))]) for side in sides]
-        wanted = [(sides, masks), (sides[::-1], masks[::-1])]
+        orders = [(sides, masks), (sides[::-1], masks[::-1])]
         expected = relations.relation(" ".join(source), body, *({i for i, m in enumerate(mask) if m} for mask in masks))
-        for (a, b), (x, y) in wanted:
+        for (a, b), (x, y) in orders:
             for by_passages in (True, False):
-                found = matching.assess(a, b, lambda x=x, y=y: (x, y), by_passages=by_passages)  # type: ignore[misc]
-                assert found.relation == expected
-        met.add(expected)
-    assert met == {"near", "copy", "excerpt", "quote", None}
+                assessment = matching.assess(a, b, lambda x=x, y=y: (x, y), by_passages=by_passages)  # type: ignore[misc]
+                assert assessment.relation == expected
+        relations_seen.add(expected)
+    assert relations_seen == {"near", "copy", "excerpt", "quote", None}
 
 
 # Full buckets
@@ -347,35 +347,35 @@ def test_two_texts_are_judged_by_the_definitions_whichever_way_round_and_whateve
 BOILERPLATE = " ".join(words(random.Random(6), 90))
 
 
-def _boilerplate(number: int) -> list[ArticleFile]:
-    """The same text with a date changed."""
+def _dated_copies(number: int) -> list[ArticleFile]:
+    """Copies of one text with different dates."""
     return [
         _article(n, f"{BOILERPLATE} 2026년 {n % 12 + 1}월 {n % 28 + 1}일 {n:05}호", oid=f"{901 + n % 7}", publisher=f"신문 {n % 7}")
         for n in range(number)
     ]
 
 
-def _crowd(crawl: Path, db: Path, number: int = 150) -> dict[str, Any]:
-    for article in _boilerplate(number):
+def _scan_dated_copies(crawl: Path, db: Path, count: int = 150) -> dict[str, Any]:
+    for article in _dated_copies(count):
         article.write(crawl, f"{article.aid}.md")
     running.scan(crawl, db)
     with open_database(str(db)) as database:
         return status.database_summary(database)
 
 
-def test_every_article_of_a_full_bucket_is_matched_and_those_that_met_it_are_flagged(either: str, crawl: Path, db: Path) -> None:
-    status = _crowd(crawl, db)
+def test_every_article_of_a_full_bucket_is_matched_and_crowded_ones_are_flagged(either: str, crawl: Path, db: Path) -> None:
+    status = _scan_dated_copies(crawl, db)
     pairs = _pairs(db)
     assert len({url for pair in pairs for url in pair}) == 150
-    assert status["crowded"] >= 150 - 64 - 25  # not those that came before, nor those whose shared bands are not all full
+    assert status["crowded"] >= 150 - 64 - 25  # not the first ones, nor those with a shared bucket that is not full
     crowded = {side["url"] for p in pairs.values() for side in (p["a"], p["b"]) if side["crowded"]}
     assert len(crowded) == status["crowded"]
-    assert len(pairs) < 64 * 63 / 2 + 150 * 4  # 11,175 if each were compared with each
+    assert len(pairs) < 64 * 63 / 2 + 150 * 4  # all pairs would be 11,175
 
 
-def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl: Path, db: Path) -> None:
-    """The representative, published first, is not the text that the crowded were matched with, which came first."""
-    for n, article in enumerate(_boilerplate(150)):
+def test_crowded_articles_join_the_cluster_through_the_text_they_matched(crawl: Path, db: Path) -> None:
+    """The representative was published first; the crowded articles matched another text, which was crawled first."""
+    for n, article in enumerate(_dated_copies(150)):
         replace(article, published_at="2026-03-01 09:00" if n == 30 else article.published_at).write(crawl, f"{article.aid}.md")
     running.scan(crawl, db)
     with open_database(str(db)) as database:
@@ -387,23 +387,23 @@ def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl
     assert all(m["crowded"] for m in largest["members"] if m["via_url"] is not None)
 
 
-def test_an_article_whose_match_is_not_among_the_first_of_a_full_bucket_finds_it(
+def test_a_match_beyond_the_first_candidates_of_a_full_bucket_is_found(
     either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dedup.index.lsh.MAX_BUCKET", 1)
     monkeypatch.setattr("dedup.index.lsh.INITIAL_CANDIDATES", 0)
-    for article in _corpus(20, (0, 0.01, 0.02)):  # all of a family match the first, which alone is in the buckets
+    for article in _corpus(20, (0, 0.01, 0.02)):  # a bucket holds only the first of a family, which matches all others
         article.write(crawl)
     running.scan(crawl, db)
-    found = _pairs(db)
+    reported = _pairs(db)
     monkeypatch.undo()
     running.scan(crawl, db.with_name("whole.db"))
     whole = _pairs(db.with_name("whole.db"))
-    assert found.keys() <= whole.keys()
-    assert {url for pair in found for url in pair} == {url for pair in whole for url in pair}
+    assert reported.keys() <= whole.keys()
+    assert {url for pair in reported for url in pair} == {url for pair in whole for url in pair}
 
 
-def test_exact_copies_are_one_text_however_many(crawl: Path, db: Path) -> None:
+def test_exact_copies_are_one_text(crawl: Path, db: Path) -> None:
     for n in range(200):
         _article(n, BOILERPLATE, oid=f"{901 + n % 7}").write(crawl, f"{n}.md")
     tally = running.scan(crawl, db)
@@ -417,7 +417,7 @@ def test_exact_copies_are_one_text_however_many(crawl: Path, db: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["deleted", "cut", "scribbled", "behind"])
-def test_matches_are_those_of_a_fresh_rebuild_whatever_happened_to_the_index(tmp_path: Path, how: str) -> None:
+def test_a_damaged_or_old_index_does_not_change_the_matches(tmp_path: Path, how: str) -> None:
     articles = _corpus(30)
     crawl, db, index = tmp_path / "crawl", tmp_path / "dedup.db", tmp_path / "dedup.db.index"
     for article in articles[:75]:
@@ -465,8 +465,8 @@ def _fail(*_: object) -> None:
 
 @pytest.mark.parametrize("how", ["cut short", "overwritten"])
 @pytest.mark.parametrize("end", [".index", ".passages"])
-def test_an_index_that_something_else_damages_while_it_is_mapped_is_made_again(crawl: Path, db: Path, end: str, how: str) -> None:
-    """In a process of its own, which a read beyond the end of the file would end by SIGBUS."""
+def test_an_index_damaged_while_it_is_mapped_is_rebuilt(crawl: Path, db: Path, end: str, how: str) -> None:
+    """In a process of its own: a read beyond the end of a mapped file ends a process with SIGBUS."""
     program = f"""if True:
         import os, sys
         from pathlib import Path
@@ -493,7 +493,7 @@ def test_an_index_that_something_else_damages_while_it_is_mapped_is_made_again(c
         running.scan(crawl, clean)
         assert running.dump(db, "matches") == running.dump(clean, "matches")
     """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 3
-    assert "rebuilding it from the database" in done.stderr
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) >= 3
+    assert "rebuilding it from the database" in result.stderr

@@ -1,4 +1,4 @@
-"""Reindexing gives what a clean scan by the new settings would have given; until then scanning refuses."""
+"""After settings change, scans are refused until `dedup reindex`, which gives the database of a clean scan."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def _scan(settings: Settings) -> None:
         Scan(session).run()
 
 
-def _with_rules(settings: Settings, rules: list[tuple[str, str]]) -> Settings:
+def _with_url_rules(settings: Settings, rules: list[tuple[str, str]]) -> Settings:
     return settings.model_copy(update={"urls": UrlsConfig(rules=tuple(UrlRuleConfig(pattern=p, template=t) for p, t in rules))})
 
 
-def _fill(crawl: Path) -> None:
+def _write_crawl(crawl: Path) -> None:
     rng = random.Random(21)
     for n in range(30):
-        flat = words(rng, 60)
-        article = ArticleFile(body=" ".join(flat), title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/a/{n}")
+        story_words = words(rng, 60)
+        article = ArticleFile(body=" ".join(story_words), title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/a/{n}")
         article.write(crawl / "one")
-        edit = replace(article, body=" ".join(edited(rng, flat, 0.02)), crawled_at="2026-03-03 00:00:00")
-        replace(edit, url=f"https://m.one.example/view?no={n}").write(crawl / "mobile")
+        recrawl = replace(article, body=" ".join(edited(rng, story_words, 0.02)), crawled_at="2026-03-03 00:00:00")
+        replace(recrawl, url=f"https://m.one.example/view?no={n}").write(crawl / "mobile")
         if n % 3 == 0:
-            replace(edit, oid="902", url=f"https://two.example/{n}").write(crawl / "two")
+            replace(recrawl, oid="902", url=f"https://two.example/{n}").write(crawl / "two")
         if n % 4 == 0:
             source = story(rng, 6)
             replace(article, body=source.body, oid="903", url=f"https://wire.example/{n}").write(crawl / "wire")
@@ -61,12 +61,12 @@ MERGING = [("m.one.example/view?no={n:d}", "https://one.example/a/{n}")]
 
 
 @pytest.mark.parametrize(("before", "after"), [([], MERGING), (MERGING, []), (MERGING, MERGING)])
-def test_regrouping_gives_what_a_clean_scan_by_the_new_rules_gives(
+def test_reindex_urls_equals_a_clean_scan_with_the_new_rules(
     tmp_path: Path, before: list[tuple[str, str]], after: list[tuple[str, str]]
 ) -> None:
     crawl, db, clean = tmp_path / "crawl", tmp_path / "dedup.db", tmp_path / "clean.db"
-    _fill(crawl)
-    old, new = _with_rules(running.settings(crawl, db), before), _with_rules(running.settings(crawl, db), after)
+    _write_crawl(crawl)
+    old, new = _with_url_rules(running.settings(crawl, db), before), _with_url_rules(running.settings(crawl, db), after)
     _scan(old)
     if before != after:
         with pytest.raises(errors.RecipeChangedError, match="dedup reindex --urls"):
@@ -78,7 +78,7 @@ def test_regrouping_gives_what_a_clean_scan_by_the_new_rules_gives(
             Matcher(database, build_matching(new), new.publishers.build_publishers()),
             build_change_rules(new),
         )
-    _scan(_with_rules(running.settings(crawl, clean), after))
+    _scan(_with_url_rules(running.settings(crawl, clean), after))
     assert running.dump(db) == running.dump(clean)
     _scan(new)
     assert running.dump(db) == running.dump(clean)
@@ -88,9 +88,9 @@ def test_regrouping_gives_what_a_clean_scan_by_the_new_rules_gives(
     "after",
     [{"threshold": 0.5}, {"threshold": 0.9}, {"num_perm": 64}, {"min_characters": 300}, {"passages": False}, {"copy_coverage": 0.9}],
 )
-def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_path: Path, after: dict[str, Any]) -> None:
+def test_reindex_equals_a_clean_scan_with_the_new_settings(tmp_path: Path, after: dict[str, Any]) -> None:
     crawl, db, clean = tmp_path / "crawl", tmp_path / "dedup.db", tmp_path / "clean.db"
-    _fill(crawl)
+    _write_crawl(crawl)
     running.scan(crawl, db)
     with pytest.raises(errors.RecipeChangedError, match="dedup reindex'"):
         running.scan(crawl, db, **after)
@@ -108,15 +108,15 @@ def _reindex(settings: Settings) -> dict[str, int]:
         )
 
 
-def test_a_database_whose_keys_were_chosen_in_another_way_is_refused_until_they_are_chosen_again(crawl: Path, db: Path) -> None:
+def test_a_database_with_another_fingerprint_recipe_is_refused_until_reindex(crawl: Path, db: Path) -> None:
     clean = db.with_name("clean.db")
     for article in in_many_scripts(8, 6):
         article.write(crawl)
-    with pytest.MonkeyPatch.context() as earlier:
+    with pytest.MonkeyPatch.context() as patch:
         weights = np.where(recipe.code_point_weights() > 0, np.uint8(recipe.NARROW_WEIGHT), np.uint8(0))
-        earlier.setattr(recipe, "code_point_weights", lambda: weights)
-        earlier.setattr(winnowing, "RECIPE", "winnow/by letters")
-        earlier.setattr(passages, "_RECIPE_DIGEST", bytes(16))
+        patch.setattr(recipe, "code_point_weights", lambda: weights)
+        patch.setattr(winnowing, "RECIPE", "winnow/by letters")
+        patch.setattr(passages, "_RECIPE_DIGEST", bytes(16))
         running.scan(crawl, db)
     running.scan(crawl, clean)
     assert derived(db)["passages"] != derived(clean)["passages"]
@@ -133,37 +133,37 @@ def test_a_database_whose_keys_were_chosen_in_another_way_is_refused_until_they_
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 500])
-def test_matching_again_gives_what_a_clean_scan_gives(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_reindex_without_changed_settings_changes_nothing(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr("dedup.maintenance.reindex.CHUNK", chunk)
     for n, body in enumerate(mixed(random.Random(31), 2)):
         paper(n, body).write(crawl)
     running.scan(crawl, db, boilerplate_articles=0)
-    before, tables = running.dump(db), derived(db)
+    before, derived_before = running.dump(db), derived(db)
     counts = _reindex(running.settings(crawl, db, boilerplate_articles=0))
     assert counts["matches"] == len([row for row in before if row["table"] == "matches"]) > 20
     assert running.dump(db) == before
-    assert derived(db) == tables
+    assert derived(db) == derived_before
     paper(99, next(t for t in mixed(random.Random(31), 2))[40:]).write(crawl)
     running.scan(crawl, db, boilerplate_articles=0)
     running.scan(crawl, db.with_name("clean.db"), boilerplate_articles=0)
-    assert running.dump(db) == running.dump(db.with_name("clean.db")), "the indexes hold what they should"
+    assert running.dump(db) == running.dump(db.with_name("clean.db")), "the indexes are correct"
 
 
-def _with_tails() -> list[ArticleFile]:
-    """Three papers, each with its tail of three sentences, that ran stories of their own and of an agency's."""
+def _articles_with_tails() -> list[ArticleFile]:
+    """Articles of three publishers, each with its own tail: own stories and wire copy."""
     rng = random.Random(32)
     tails = [story(rng, 3).body for _ in range(3)]
     wire = [story(rng, 7) for _ in range(3)]
-    found = []
+    articles = []
     for n in range(27):
-        house = n % 3
+        publisher = n % 3
         body = wire_copy(rng, wire[n // 3 % 3], endings=0.3) if n >= 15 else story(rng, 5).body
-        found.append(paper(n, f"{body} {tails[house]}", publisher=f"신문 {house}"))
-    return found
+        articles.append(paper(n, f"{body} {tails[publisher]}", publisher=f"신문 {publisher}"))
+    return articles
 
 
-def test_after_learning_no_pair_rests_on_boilerplate(crawl: Path, db: Path) -> None:
-    articles = _with_tails()
+def test_after_reindex_no_pair_depends_on_boilerplate(crawl: Path, db: Path) -> None:
+    articles = _articles_with_tails()
     for article in articles:
         article.write(crawl)
     running.scan(crawl, db)
@@ -176,13 +176,13 @@ def test_after_learning_no_pair_rests_on_boilerplate(crawl: Path, db: Path) -> N
     assert all(masks.values())
     expected = {frozenset(pair): r for pair, r in relations.bundled({a.address: a.body for a in articles}, masks=masks).items()}
     before = pairs(db)
-    assert [pair for pair in before if pair not in expected], "what was matched before it was known stays until then"
+    assert [pair for pair in before if pair not in expected], "matches from before the tails were learned stay until reindex"
     _reindex(running.settings(crawl, db))
-    found = pairs(db)
-    assert {pair: p["relation"] for pair, p in found.items()} == expected
+    after = pairs(db)
+    assert {pair: p["relation"] for pair, p in after.items()} == expected
     assert len(expected) > 20
     bodies = {a.address: a for a in articles}
-    for pair, p in list(found.items())[:8]:
+    for pair, p in list(after.items())[:8]:
         a, b = (bodies[url] for url in pair)
         n = relations.numbers(a.body, b.body, masks[a.address], masks[b.address])
         assert (p["shared_characters"], p["longest_passage"], p["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
@@ -191,12 +191,12 @@ def test_after_learning_no_pair_rests_on_boilerplate(crawl: Path, db: Path) -> N
         assert store.boilerplate.list_passages(database) == learned
     tables = derived(db)
     _reindex(running.settings(crawl, db))
-    assert derived(db) == tables, "once more changes nothing"
+    assert derived(db) == tables, "reindex is idempotent"
 
 
-def test_other_names_of_a_house_are_applied_by_matching_again(crawl: Path, db: Path) -> None:
-    """Articles under two names of one house, of which each masks from then on what was learned of the other."""
-    articles = [replace(a, publisher=f"{a.publisher}{'' if n < 15 else ' 스포츠'}") for n, a in enumerate(_with_tails())]
+def test_reindex_applies_new_aliases_of_publishers(crawl: Path, db: Path) -> None:
+    """Boilerplate that was learned under one name of a publisher is masked under its other name."""
+    articles = [replace(a, publisher=f"{a.publisher}{'' if n < 15 else ' 스포츠'}") for n, a in enumerate(_articles_with_tails())]
     for article in articles:
         article.write(crawl)
     running.scan(crawl, db)
@@ -208,13 +208,13 @@ def test_other_names_of_a_house_are_applied_by_matching_again(crawl: Path, db: P
             store.publishers.name(database, store.passages.publisher(database, text) or 0)
             for text, _ in store.passages.all_fingerprints(database)
         } == {f"신문 {n}" for n in range(3)}
-    known = {row.address: row.publisher.removesuffix(" 스포츠") for row in articles}
-    masked = [(known[side["url"]], p["masked_boilerplate"]) for p in pairs(db).values() for side in (p["a"], p["b"])]
-    assert len(masked) > 40
-    assert all(names for _, names in masked)
+    publisher_of = {row.address: row.publisher.removesuffix(" 스포츠") for row in articles}
+    masked_by_side = [(publisher_of[side["url"]], p["masked_boilerplate"]) for p in pairs(db).values() for side in (p["a"], p["b"])]
+    assert len(masked_by_side) > 40
+    assert all(names for _, names in masked_by_side)
 
 
-def test_what_is_learned_while_matching_again_counts_for_those_before_too(tmp_path: Path) -> None:
+def test_boilerplate_learned_during_reindex_is_masked_in_all_texts(tmp_path: Path) -> None:
     crawl, db = tmp_path / "crawl", tmp_path / "dedup.db"
     rng = random.Random(22)
     tail = "".join(words(rng, 60))

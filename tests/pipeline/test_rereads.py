@@ -1,4 +1,4 @@
-"""Files that are read again because settings changed: what they say now replaces what they said, and it is no news."""
+"""Rereading files after a change of settings: new readings replace the old ones and raise no alerts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def reread(settings: Settings) -> dict[str, int]:
         return reindex_readings(session)
 
 
-def content(db: Path) -> list[dict[str, Any]]:
+def dump_without_gone(db: Path) -> list[dict[str, Any]]:
     """The dump without files that are gone."""
     rows = running.dump(db)
     gone = {r["path"] for r in rows if r["table"] == "files" and r["gone"]}
@@ -52,14 +52,14 @@ def content(db: Path) -> list[dict[str, Any]]:
 
 
 def deliveries(db: Path) -> list[tuple[str, str, str]]:
-    """(kind, time of the event, state) of each."""
+    """(kind, time of the event, status) of each."""
     with sqlite3.connect(db) as connection:
         return connection.execute(
             "SELECT a.kind, a.at, d.status FROM alerts a JOIN deliveries d ON d.alert_id = a.id ORDER BY a.id"
         ).fetchall()
 
 
-def test_without_a_configured_directory_the_recorded_ones_are_read_again(crawl: Path, db: Path) -> None:
+def test_without_a_configured_directory_reindex_reads_the_recorded_ones(crawl: Path, db: Path) -> None:
     FIRST.write(crawl, "a.md")
     assert run(crawl.parent, "-d", db, "scan", crawl).code == 0
     (crawl.parent / "config.toml").write_text('[time]\ncrawled_at = "Asia/Seoul"\n', encoding="utf-8")
@@ -70,8 +70,8 @@ def test_without_a_configured_directory_the_recorded_ones_are_read_again(crawl: 
 
 
 @pytest.mark.parametrize("move", ["before", "after", "between"])
-def test_a_file_that_moved_gives_no_second_crawl_hours_off(crawl: Path, db: Path, tmp_path: Path, move: str) -> None:
-    """`before`: it moved and was scanned, then the zone changed; `between`: it moved after the change, before it was applied."""
+def test_a_moved_file_gives_no_second_crawl_in_another_time_zone(crawl: Path, db: Path, tmp_path: Path, move: str) -> None:
+    """The file moves before the time zone changes, after the change was applied, or between the change and the reread."""
     paths = [FIRST.write(crawl, "a.md"), SECOND.write(crawl, "b.md")]
     scan(settings(crawl, db))
 
@@ -92,17 +92,17 @@ def test_a_file_that_moved_gives_no_second_crawl_hours_off(crawl: Path, db: Path
     assert (tally.new, tally.changes, tally.sightings) == (0, 0, 0)
     assert tally.moved == (2 if move != "before" else 0)
     scan(settings(crawl, tmp_path / "fresh.db", time=SEOUL))
-    assert content(db) == content(tmp_path / "fresh.db")
+    assert dump_without_gone(db) == dump_without_gone(tmp_path / "fresh.db")
     assert len(running.dump(db, "sightings")) == 2
 
 
-def test_a_file_that_went_and_comes_back_is_read_by_the_settings_in_force(crawl: Path, db: Path, tmp_path: Path) -> None:
+def test_a_file_that_comes_back_is_read_with_the_current_settings(crawl: Path, db: Path, tmp_path: Path) -> None:
     path = FIRST.write(crawl)
     scan(settings(crawl, db))
     path.rename(tmp_path / "kept.md")
     scan(settings(crawl, db))
     reread(settings(crawl, db, time=SEOUL))
-    assert [s["crawled_at"][11:16] for s in running.dump(db, "sightings")] == ["01:00"], "history that no file shows stays as it was"
+    assert [s["crawled_at"][11:16] for s in running.dump(db, "sightings")] == ["01:00"], "history without a file is unchanged"
     (tmp_path / "kept.md").rename(path)
     assert scan(settings(crawl, db, time=SEOUL)).new == 0
     scan(settings(crawl, tmp_path / "fresh.db", time=SEOUL))
@@ -110,46 +110,46 @@ def test_a_file_that_went_and_comes_back_is_read_by_the_settings_in_force(crawl:
 
 
 @pytest.mark.parametrize("batch", [1, 512])
-def test_alerts_that_wait_are_sent_with_the_new_time_and_those_that_were_sent_are_not_sent_again(
+def test_pending_alerts_get_the_new_time_and_sent_alerts_are_not_repeated(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", batch)
-    told = {
+    alerting = {
         "channels": {"log": ChannelConfig(kind="log")},
         "alerts": (AlertRuleConfig(name="all", on=("change", "mismatch"), to=("log",), min_severity="trivial"),),
     }
     FIRST.write(crawl, "a.md")
     SECOND.write(crawl, "b.md")
     replace(FIRST, claim="0" * 64, url="https://two.example/1").write(crawl, "c.md")
-    scan(settings(crawl, db, **told))
+    scan(settings(crawl, db, **alerting))
     (change, mismatch) = deliveries(db)
     assert (change[1][11:16], change[2], mismatch[1][11:16], mismatch[2]) == ("05:00", "pending", "01:00", "pending")
-    reread(settings(crawl, db, time=SEOUL, **told))
-    pending = sorted((kind, at[11:16]) for kind, at, state in deliveries(db) if state == "pending")
+    reread(settings(crawl, db, time=SEOUL, **alerting))
+    pending = sorted((kind, at[11:16]) for kind, at, status in deliveries(db) if status == "pending")
     assert pending == sorted([(change[0], "20:00"), (mismatch[0], "16:00")])
     with sqlite3.connect(db) as connection:
         connection.execute("UPDATE deliveries SET status = 'sent' WHERE status = 'pending'")
     before = deliveries(db)
-    reread(settings(crawl, db, **told))
+    reread(settings(crawl, db, **alerting))
     assert [d for d in deliveries(db) if d[2] == "pending"] == []
     assert [d for d in before if d[2] == "sent"] == [d for d in deliveries(db) if d[2] == "sent"]
 
 
-def test_a_mismatch_that_a_recipe_explains_is_withdrawn_and_makes_no_alert_the_other_way(crawl: Path, db: Path) -> None:
-    told = {
+def test_an_alert_of_a_mismatch_is_withdrawn_when_a_new_recipe_verifies_it(crawl: Path, db: Path) -> None:
+    alerting = {
         "channels": {"log": ChannelConfig(kind="log")},
         "alerts": (AlertRuleConfig(name="all", on=("mismatch", "change"), to=("log",)),),
     }
     replace(FIRST, claim=DIGESTS["md5"](FIRST.body.encode())).write(crawl)
-    few = settings(crawl, db, integrity=IntegrityConfig(recipes=("sha256(body)",)), **told)
-    scan(few)
-    assert [state for *_, state in deliveries(db)] == ["pending"]
-    reread(settings(crawl, db, **told))
-    assert [state for *_, state in deliveries(db)] == ["withdrawn"]
+    one_recipe = settings(crawl, db, integrity=IntegrityConfig(recipes=("sha256(body)",)), **alerting)
+    scan(one_recipe)
+    assert [status for *_, status in deliveries(db)] == ["pending"]
+    reread(settings(crawl, db, **alerting))
+    assert [status for *_, status in deliveries(db)] == ["withdrawn"]
     assert [s["check_status"] for s in running.dump(db, "sightings")] == ["verified"]
 
 
-def test_reading_again_goes_on_where_it_was_ended(crawl: Path, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_reread_continues_where_it_stopped(crawl: Path, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 5)
     for n in range(23):
         replace(FIRST, url=f"https://one.example/{n % 12}", crawled_at=f"2026-03-02 {n:02}:00:00").write(crawl, f"{n:02}.md")
@@ -157,7 +157,7 @@ def test_reading_again_goes_on_where_it_was_ended(crawl: Path, db: Path, tmp_pat
     new = settings(crawl, db, time=SEOUL)
     stop = threading.Event()
 
-    def end(tally: ScanCounts) -> None:
+    def stop_after_ten(tally: ScanCounts) -> None:
         if tally.reread >= 10:
             stop.set()
 
@@ -165,8 +165,8 @@ def test_reading_again_goes_on_where_it_was_ended(crawl: Path, db: Path, tmp_pat
         with session.database.transaction() as transaction:
             store.rereads.queue_all(transaction)
             store.settings.put(transaction, recipes.READINGS, recipes.configured_recipes(new)[recipes.READINGS])
-        ended = Scan(session, stop, end)
-        ended.reread(session.scopes)
+        interrupted = Scan(session, stop, stop_after_ten)
+        interrupted.reread(session.scopes)
         assert store.rereads.count(session.database) == 13
     assert "13 files to be read again" in run(tmp_path, "-d", db, "status").out
     tally = scan(new)
@@ -175,18 +175,16 @@ def test_reading_again_goes_on_where_it_was_ended(crawl: Path, db: Path, tmp_pat
     assert running.dump(db) == running.dump(tmp_path / "fresh.db")
 
 
-def test_faults_are_read_again_once_a_setting_or_a_new_version_may_have_cured_them(
-    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_are_read_again_after_a_change_of_settings_or_version(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     replace(FIRST, url="").write(crawl, "ids.md")
     (crawl / "other.md").write_text("kein Artikel")
-    none = settings(crawl, db, urls=UrlsConfig(from_ids=""))
-    assert scan(none).faults == 2
-    assert (scan(none).reread, scan(none).faults) == (0, 2)
+    without_ids = settings(crawl, db, urls=UrlsConfig(from_ids=""))
+    assert scan(without_ids).faults == 2
+    assert (scan(without_ids).reread, scan(without_ids).faults) == (0, 2)
     monkeypatch.setattr("dedup.scan.recipes.__version__", "9.9")
-    tally = scan(none)
+    tally = scan(without_ids)
     assert (tally.reread, tally.faults) == (2, 2)
-    assert scan(none).reread == 0
+    assert scan(without_ids).reread == 0
     assert {f["kind"] for f in running.dump(db, "faults")} == {"no_url", "not_an_article"}
 
 
@@ -201,7 +199,7 @@ def test_another_version_of_the_readers_is_a_changed_recipe(crawl: Path, db: Pat
     assert run(crawl.parent, "scan").code == 0
 
 
-def test_files_that_match_no_pattern_any_more_are_gone_and_come_back_with_it(crawl: Path, db: Path) -> None:
+def test_files_that_no_longer_match_a_pattern_are_gone_until_they_match_again(crawl: Path, db: Path) -> None:
     FIRST.write(crawl, "a.md")
     SECOND.write(crawl, "b.txt")
     (crawl / "c.txt").write_text("kein Artikel")

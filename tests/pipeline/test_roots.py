@@ -22,15 +22,15 @@ def configure(folder: Path, *directories: str) -> None:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = run(folder, "status", "-f", "json").json()
-    return found
+    output: dict[str, Any] = run(folder, "status", "-f", "json").json()
+    return output
 
 
 def roots(folder: Path) -> dict[str, tuple[str, bool, int, int]]:
     """Name → (state, absent, files, gone)."""
-    found = run(folder, "roots", "list", "-f", "json").json()
-    assert found == run(folder, "roots", "-f", "json").json() == status(folder)["roots"]
-    return {Path(r["path"]).name: (r["state"], r["absent"], r["files"], r["gone"]) for r in found}
+    rows = run(folder, "roots", "list", "-f", "json").json()
+    assert rows == run(folder, "roots", "-f", "json").json() == status(folder)["roots"]
+    return {Path(r["path"]).name: (r["state"], r["absent"], r["files"], r["gone"]) for r in rows}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def two(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_directory_that_is_no_longer_configured_is_shown(two: Path) -> None:
+def test_a_directory_that_is_no_longer_configured_is_reported(two: Path) -> None:
     assert roots(two) == {"one": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
     configure(two, "two", "three")
     (two / "three").mkdir()
@@ -55,22 +55,22 @@ def test_a_directory_that_is_no_longer_configured_is_shown(two: Path) -> None:
     assert roots(two)["three"] == ("configured", False, 0, 0)
     assert "one is not configured: 6 files still count as present" in run(two, "status").out
     assert "one is not configured, but 6 of its files still count as present" in run(two, "scan").err
-    doctor = run(two, "doctor", "--quick", "-f", "json").json()
-    (finding,) = (f for f in doctor["findings"] if f["check"] == "directories")
+    report = run(two, "doctor", "--quick", "-f", "json").json()
+    (finding,) = (f for f in report["findings"] if f["check"] == "directories")
     assert finding["severity"] == "warning"
     assert "6" in finding["message"]
     assert all(f"dedup roots {word}" in finding["remedy"] for word in ("move", "forget"))
 
 
-def test_a_directory_that_was_renamed_is_refused_until_it_is_moved_and_then_nothing_is_read_again(two: Path) -> None:
+def test_a_renamed_directory_is_refused_until_roots_move_and_not_read_again(two: Path) -> None:
     before = run(two, "dump", "--logical").out
     (two / "one").rename(two / "archive")
     configure(two, "archive", "two")
-    refused = run(two, "scan")
-    assert (refused.code, refused.err.count("\n")) == (2, 1)
-    assert f"dedup roots move {two / 'one'} {two / 'archive'}" in refused.err
-    moved = run(two, "roots", "move", "one", "archive", "-f", "json").json()
-    assert (moved["files"], moved["sample"], moved["found"]) == (6, 6, 6)
+    result = run(two, "scan")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert f"dedup roots move {two / 'one'} {two / 'archive'}" in result.err
+    move = run(two, "roots", "move", "one", "archive", "-f", "json").json()
+    assert (move["files"], move["sample"], move["found"]) == (6, 6, 6)
     assert roots(two) == {"archive": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
     tally = run(two, "scan", "-f", "json").json()
     assert (tally["files"], tally["unchanged"]) == (7, 7)
@@ -79,12 +79,12 @@ def test_a_directory_that_was_renamed_is_refused_until_it_is_moved_and_then_noth
     assert str(two / "one") not in run(two, "export", "keep").out
 
 
-def test_a_directory_is_moved_only_to_where_its_files_are(two: Path) -> None:
+def test_roots_move_requires_the_files_at_the_new_path(two: Path) -> None:
     (two / "empty").mkdir()
     for new, problem in (("empty", "only 0 of 6 checked"), ("none", "there is no readable directory"), ("two", "already in the database")):
-        refused = run(two, "roots", "move", "one", new)
-        assert (refused.code, refused.err.count("\n")) == (2, 1)
-        assert problem in refused.err
+        result = run(two, "roots", "move", "one", new)
+        assert (result.code, result.err.count("\n")) == (2, 1)
+        assert problem in result.err
     for new in ("two/inner", "."):
         assert "overlap" in run(two, "roots", "move", "one", new).err
     unknown = run(two, "roots", "move", "nowhere", "empty")
@@ -95,13 +95,13 @@ def test_a_directory_is_moved_only_to_where_its_files_are(two: Path) -> None:
     assert roots(two)["none"] == ("not configured", True, 6, 0)
 
 
-def test_a_directory_is_forgotten_with_its_history_kept_though_it_is_missing(two: Path) -> None:
+def test_roots_forget_keeps_the_history_of_a_missing_directory(two: Path) -> None:
     pages = status(two)["pages"]
     assert run(two, "roots", "forget", "one", "--yes").code == 2, "it is configured"
     (two / "one").rename(two / "elsewhere")
     configure(two, "two")
-    asked = run(two, "roots", "forget", "one")
-    assert (asked.code, "--yes" in asked.err) == (2, True)
+    result = run(two, "roots", "forget", "one")
+    assert (result.code, "--yes" in result.err) == (2, True)
     assert run(two, "roots", "forget", "one", "--yes", "-f", "json").json()["gone"] == 6
     assert roots(two)["one"] == ("retired", True, 0, 6)
     assert (status(two)["pages"], status(two)["gone"]) == (pages, 6)
@@ -114,7 +114,7 @@ def test_a_directory_is_forgotten_with_its_history_kept_though_it_is_missing(two
     assert roots(two)["one"] == ("configured", False, 6, 0)
 
 
-def test_a_folder_of_a_known_directory_is_scanned_as_a_part_of_it(two: Path) -> None:
+def test_scanning_a_folder_of_a_directory_is_a_partial_scan(two: Path) -> None:
     ArticleFile(aid="0000000007", body="neu").write(two / "one" / "2026-03-02")
     ArticleFile(aid="0000000008", body="auch neu").write(two / "one" / "2026-03-03")
     next((two / "one" / "2026-03-02").glob("901_0000000001*")).unlink()
@@ -125,17 +125,17 @@ def test_a_folder_of_a_known_directory_is_scanned_as_a_part_of_it(two: Path) -> 
     assert status(two)["last_scan"]["parts"] == [str(two / "one" / "2026-03-02")]
     os.symlink(two / "one", two / "link")
     assert run(two, "scan", "link/2026-03-03", "-f", "json").json()["gone"] == 1
-    assert run(two, "scan", "link", "-f", "json").json()["unchanged"] == 6, "another path to it"
+    assert run(two, "scan", "link", "-f", "json").json()["unchanged"] == 6, "a link to the directory is the same directory"
     assert set(roots(two)) == {"one", "two"}
     for path in (two / "one" / "2026-03-03").iterdir():
         path.unlink()
     (two / "one" / "2026-03-03").rmdir()
-    assert run(two, "scan", "one/2026-03-03", "-f", "json").json()["gone"] == 3, "a part that went"
+    assert run(two, "scan", "one/2026-03-03", "-f", "json").json()["gone"] == 3, "the folder was deleted"
     missing = run(two, "scan", "one/2026-03-99")
     assert (missing.code, missing.err.count("\n")) == (2, 1)
 
 
-def test_a_part_of_a_configured_directory_that_was_never_scanned_belongs_to_it(tmp_path: Path) -> None:
+def test_a_first_partial_scan_belongs_to_the_configured_directory(tmp_path: Path) -> None:
     ArticleFile().write(tmp_path / "crawl" / "a")
     ArticleFile(aid="0000000002").write(tmp_path / "crawl" / "b")
     configure(tmp_path, "crawl")
@@ -144,14 +144,14 @@ def test_a_part_of_a_configured_directory_that_was_never_scanned_belongs_to_it(t
     assert roots(tmp_path) == {"crawl": ("configured", False, 2, 0)}
 
 
-def test_a_part_of_an_absent_directory_marks_nothing_as_gone(two: Path) -> None:
+def test_a_partial_scan_of_an_absent_directory_marks_nothing_as_gone(two: Path) -> None:
     (two / "one").rename(two / "away")
-    done = run(two, "scan", "one/2026-03-02")
-    assert done.code == 3
+    result = run(two, "scan", "one/2026-03-02")
+    assert result.code == 3
     assert roots(two)["one"] == ("configured", True, 6, 0)
 
 
-def test_directories_that_would_record_files_twice_are_refused_with_what_to_do(two: Path) -> None:
+def test_overlapping_directories_are_refused_with_a_remedy(two: Path) -> None:
     inside = run(two, "scan", ".")
     assert (inside.code, inside.err.count("\n")) == (2, 1)
     assert "The database" in inside.err
@@ -167,25 +167,25 @@ def test_directories_that_would_record_files_twice_are_refused_with_what_to_do(t
     assert run(two, "roots", "forget", "one", "--yes").code == 0
     assert run(two, "scan", "-f", "json").json()["files"] == 4
     (two / "two" / "inner").mkdir()
-    watched = spawn(two, "watch", "two/inner")
-    assert (watched.code, watched.err.count("\n")) == (2, 1)
+    watch = spawn(two, "watch", "two/inner")
+    assert (watch.code, watch.err.count("\n")) == (2, 1)
     assert status(two)["pages"] == 4
 
 
-def test_a_directory_is_not_changed_while_somebody_writes(two: Path) -> None:
+def test_roots_move_and_forget_are_refused_while_a_writer_runs(two: Path) -> None:
     configure(two, "two")
     with open_writable(str(two / "dedup.db"), "watch"):
         for args in (("move", "one", "three", "--force"), ("forget", "one", "--yes")):
-            refused = run(two, "roots", *args)
-            assert refused.code == 3
-            assert "watch" in refused.err
+            result = run(two, "roots", *args)
+            assert result.code == 3
+            assert "watch" in result.err
     assert roots(two)["one"] == ("not configured", False, 6, 0)
 
 
-def test_files_of_a_directory_that_is_not_configured_stay_as_they_were(two: Path) -> None:
+def test_files_of_a_directory_that_is_not_configured_are_unchanged(two: Path) -> None:
     configure(two, "two")
     ArticleFile(aid="0000000005", oid="903").write(two / "one" / "late")
     replace(ArticleFile(aid="0000000009", oid="902"), body="neuer").write(two / "two")
     assert run(two, "scan", "-f", "json").json()["files"] == 1
     assert roots(two)["one"] == ("not configured", False, 6, 0)
-    assert run(two, "export", "keep").out.count(str(two / "one")) == 3, "those of the last crawl"
+    assert run(two, "export", "keep").out.count(str(two / "one")) == 3, "the files of the last crawl"

@@ -1,4 +1,4 @@
-"""A scan against a plain walk of the tree: every file is recorded, unchanged, ignored by a named rule, or a fault."""
+"""Scans compared with a walk of the tree: every file is recorded, unchanged, ignored by a named rule, or a fault."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _paths(db: Path, *, gone: int = 0) -> set[str]:
     return {row["path"] for row in running.dump(db, "files") if row["gone"] == gone}
 
 
-def test_counts_add_up_and_every_file_of_the_tree_is_known(crawl: Path, db: Path) -> None:
+def test_counts_add_up_to_the_files_of_the_tree(crawl: Path, db: Path) -> None:
     for article in _articles(20):
         article.write(crawl / random.Random(article.aid).choice(["", "2026/03", "2026/03/02", "한빛일보"]))
     (crawl / "notes.txt").write_text("no article")
@@ -64,7 +64,7 @@ def test_a_second_scan_finds_everything_unchanged(crawl: Path, db: Path) -> None
     assert running.dump(db) == before
 
 
-def test_a_touch_is_no_change(crawl: Path, db: Path) -> None:
+def test_a_touched_file_is_unchanged(crawl: Path, db: Path) -> None:
     path = _articles(1)[0].write(crawl)
     running.scan(crawl, db)
     path.touch()
@@ -72,7 +72,7 @@ def test_a_touch_is_no_change(crawl: Path, db: Path) -> None:
     assert (tally.unchanged, tally.changed) == (1, 0)
 
 
-def test_the_same_size_and_time_stamp_do_not_hide_other_content(crawl: Path, db: Path) -> None:
+def test_changed_content_with_the_same_size_and_mtime_is_found(crawl: Path, db: Path) -> None:
     article = _articles(1)[0]
     path = article.write(crawl, "a.md")
     stamp = path.stat().st_mtime_ns
@@ -83,7 +83,7 @@ def test_the_same_size_and_time_stamp_do_not_hide_other_content(crawl: Path, db:
     assert running.scan(crawl, db).changed == 1
 
 
-def test_a_moved_file_is_neither_gone_nor_a_new_revision(crawl: Path, db: Path) -> None:
+def test_a_moved_file_is_neither_new_nor_gone(crawl: Path, db: Path) -> None:
     paths = [article.write(crawl) for article in _articles(3)]
     running.scan(crawl, db)
     (crawl / "archive").mkdir()
@@ -94,7 +94,7 @@ def test_a_moved_file_is_neither_gone_nor_a_new_revision(crawl: Path, db: Path) 
     assert _paths(db) == {f"archive/{p.name}" for p in paths}
 
 
-def test_a_copy_is_no_move(crawl: Path, db: Path) -> None:
+def test_a_copied_file_is_not_moved(crawl: Path, db: Path) -> None:
     path = _articles(1)[0].write(crawl)
     running.scan(crawl, db)
     shutil.copy2(path, crawl / "copy.md")
@@ -102,7 +102,7 @@ def test_a_copy_is_no_move(crawl: Path, db: Path) -> None:
     assert (tally.new, tally.moved, tally.gone, tally.sightings) == (1, 0, 0, 0)
 
 
-def test_a_file_that_vanishes_is_gone_and_its_history_stays(crawl: Path, db: Path) -> None:
+def test_a_deleted_file_is_gone_and_its_history_stays(crawl: Path, db: Path) -> None:
     one, two = _articles(2)
     path = one.write(crawl)
     two.write(crawl)
@@ -117,7 +117,7 @@ def test_a_file_that_vanishes_is_gone_and_its_history_stays(crawl: Path, db: Pat
     assert _paths(db, gone=1) == set()
 
 
-def test_a_folder_that_vanishes_takes_its_files_with_it(crawl: Path, db: Path) -> None:
+def test_files_of_a_deleted_folder_are_gone(crawl: Path, db: Path) -> None:
     for article in _articles(4):
         article.write(crawl / "a" / "b")
     _articles(1)[0].write(crawl)
@@ -127,7 +127,7 @@ def test_a_folder_that_vanishes_takes_its_files_with_it(crawl: Path, db: Path) -
 
 
 @pytest.mark.parametrize("how", ["missing", "replaced by an empty folder", "a file in its place"])
-def test_a_tree_that_is_absent_deletes_nothing(crawl: Path, db: Path, how: str) -> None:
+def test_an_absent_directory_marks_nothing_as_gone(crawl: Path, db: Path, how: str) -> None:
     for article in _articles(3):
         article.write(crawl)
     running.scan(crawl, db)
@@ -142,7 +142,7 @@ def test_a_tree_that_is_absent_deletes_nothing(crawl: Path, db: Path, how: str) 
     assert running.dump(db) == before
 
 
-def test_a_tree_emptied_by_an_archiving_job_is_gone(crawl: Path, db: Path) -> None:
+def test_files_of_an_emptied_directory_are_gone(crawl: Path, db: Path) -> None:
     paths = [article.write(crawl) for article in _articles(3)]
     running.scan(crawl, db)
     for path in paths:
@@ -151,7 +151,7 @@ def test_a_tree_emptied_by_an_archiving_job_is_gone(crawl: Path, db: Path) -> No
     assert (tally.gone, tally.absent_directories) == (3, [])
 
 
-def test_links_fifos_and_sockets_are_ignored_by_name_and_loops_end(crawl: Path, db: Path) -> None:
+def test_links_fifos_and_sockets_are_ignored_by_a_named_rule(crawl: Path, db: Path) -> None:
     path = _articles(1)[0].write(crawl / "real")
     (crawl / "link.md").symlink_to(path)
     (crawl / "dangling.md").symlink_to(crawl / "nowhere.md")
@@ -164,7 +164,7 @@ def test_links_fifos_and_sockets_are_ignored_by_name_and_loops_end(crawl: Path, 
     assert tally.ignored == {"symlink": 3, "special": 2}
 
 
-def test_names_that_are_not_utf8_or_as_long_as_names_get_are_recorded(crawl: Path, db: Path) -> None:
+def test_names_that_are_not_utf8_or_of_maximum_length_are_recorded(crawl: Path, db: Path) -> None:
     one, two = _articles(2)
     os.rename(os.fsencode(one.write(crawl)), os.fsencode(crawl) + b"/\xff\xfe\x1b[31m.md")
     os.rename(os.fsencode(two.write(crawl)), os.fsencode(crawl) + b"/" + b"n" * 252 + b".md")
@@ -184,7 +184,7 @@ def test_names_that_are_not_utf8_or_as_long_as_names_get_are_recorded(crawl: Pat
         (replace(ArticleFile(), url="", oid="", aid="").render().replace("id: _", "id: ").encode(), "no_url"),
     ],
 )  # fmt: skip
-def test_every_fault_keeps_its_path_is_counted_and_goes_when_the_file_is_whole(crawl: Path, db: Path, content: bytes, kind: str) -> None:
+def test_a_fault_has_a_path_and_a_kind_until_the_file_is_complete(crawl: Path, db: Path, content: bytes, kind: str) -> None:
     path = crawl / "a.md"
     path.write_bytes(content)
     for _ in range(2):
@@ -200,7 +200,7 @@ def test_every_fault_keeps_its_path_is_counted_and_goes_when_the_file_is_whole(c
         assert status.database_summary(database)["faults"] == {}
 
 
-def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None:
+def test_an_unparsable_time_is_a_fault_and_the_article_is_recorded(crawl: Path, db: Path) -> None:
     replace(_articles(1)[0], published_at="어제 저녁").write(crawl)
     tally = running.scan(crawl, db)
     assert (tally.new, tally.faults) == (1, 0)
@@ -208,7 +208,7 @@ def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None
         assert status.database_summary(database)["faults"] == {"unparsable_time": 1}
 
 
-def test_a_file_held_open_by_a_writer_waits_and_is_taken_when_closed(crawl: Path, db: Path) -> None:
+def test_a_file_open_for_writing_is_recorded_once_it_is_closed(crawl: Path, db: Path) -> None:
     path = _articles(1)[0].write(crawl)
     with path.open("ab"):
         tally = running.scan(crawl, db)
@@ -216,32 +216,32 @@ def test_a_file_held_open_by_a_writer_waits_and_is_taken_when_closed(crawl: Path
     assert running.scan(crawl, db).new == 1
 
 
-def test_a_file_written_just_now_is_waited_for(crawl: Path, db: Path) -> None:
+def test_a_scan_waits_for_a_new_file_to_settle(crawl: Path, db: Path) -> None:
     _articles(1)[0].write(crawl, age=0)
     tally = running.scan(crawl, db, settle=0.2)
     assert (tally.new, tally.unsettled) == (1, 0)
 
 
-def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long that takes: only waiting is bounded."""
+def test_a_file_that_settles_during_a_slow_batch_is_recorded(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit on waiting does not include time spent recording."""
     settle = 0.6
 
-    def stands(path: Path, seconds: float) -> None:
+    def wait_for_age(path: Path, seconds: float) -> None:
         while time.time_ns() - path.stat().st_ctime_ns < seconds * 1e9:
             time.sleep(0.01)
 
-    def slow(*given: Any) -> None:
-        record_extractions(*given)
-        stands(young, 4 * settle)
+    def record_slowly(*args: Any) -> None:
+        record_extractions(*args)
+        wait_for_age(young, 4 * settle)
 
-    stands(ArticleFile(aid="1").write(crawl), 0.5 * settle)  # it settles before the other, and is taken in then
+    wait_for_age(ArticleFile(aid="1").write(crawl), 0.5 * settle)  # it settles and is recorded before the other file
     young = ArticleFile(aid="2").write(crawl, age=0)
-    monkeypatch.setattr("dedup.scan.scanner.record_extractions", slow)
+    monkeypatch.setattr("dedup.scan.scanner.record_extractions", record_slowly)
     tally = running.scan(crawl, db, settle=settle)
     assert (tally.new, tally.unsettled) == (2, 0)
 
 
-def test_nothing_is_read_before_it_has_stood_for_the_time_to_settle(crawl: Path, db: Path) -> None:
+def test_no_file_is_read_before_it_has_settled(crawl: Path, db: Path) -> None:
     path = _articles(1)[0].write(crawl, age=0)
     with running.session(crawl, db, settle=60) as session:
         scan = Scan(session)
@@ -249,34 +249,34 @@ def test_nothing_is_read_before_it_has_stood_for_the_time_to_settle(crawl: Path,
         assert scan.queue_settled() > 0
         scan.check_paths(session.directories[0], [os.fsencode(path.name)])
         assert (scan.counts.files, scan.count_waiting()) == (0, 1)
-        os.utime(path, (time.time() - 61,) * 2)  # by its own time, but not by that of its change: that only standing makes old
+        os.utime(path, (time.time() - 61,) * 2)  # mtime is old now, ctime is not
         scan.queue_settled()
         scan.flush()
         assert (scan.counts.files, scan.count_waiting()) == (0, 1)
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody opens it after it was asked who has it open, and is through before it was read."""
-    first, last = _articles(2)
+    """A writer opens, changes and closes it after the check for writers and before the read."""
+    first, second = _articles(2)
     path = first.write(crawl)
     read = os.read
 
-    def and_meanwhile(fd: int, length: int) -> bytes:
-        found = read(fd, length)
-        if found and os.readlink(f"/proc/self/fd/{fd}") == str(path):
+    def read_and_change(fd: int, length: int) -> bytes:
+        data = read(fd, length)
+        if data and os.readlink(f"/proc/self/fd/{fd}") == str(path):
             monkeypatch.undo()
-            path.write_text(last.render(), encoding="utf-8")
-        return found
+            path.write_text(second.render(), encoding="utf-8")
+        return data
 
-    monkeypatch.setattr(os, "read", and_meanwhile)
+    monkeypatch.setattr(os, "read", read_and_change)
     tally = running.scan(crawl, db)
     assert (tally.files, tally.new + tally.unsettled) == (1, 1)
     running.scan(crawl, db)
-    assert [row["body"] for row in running.dump(db, "revisions")] == [last.body]
+    assert [row["body"] for row in running.dump(db, "revisions")] == [second.body]
 
 
-@pytest.mark.parametrize("back", [False, True], ids=["away", "replaced"])
-def test_a_tree_that_goes_while_it_is_walked_marks_nothing_as_gone(crawl: Path, db: Path, *, back: bool) -> None:
+@pytest.mark.parametrize("replaced", [False, True], ids=["away", "replaced"])
+def test_a_directory_that_vanishes_during_a_scan_marks_nothing_as_gone(crawl: Path, db: Path, *, replaced: bool) -> None:
     articles = _articles(6)
     for n, article in enumerate(articles):
         article.write(crawl / f"{n % 3}")
@@ -284,36 +284,36 @@ def test_a_tree_that_goes_while_it_is_walked_marks_nothing_as_gone(crawl: Path, 
     aside = crawl.with_name("aside")
     with running.session(crawl, db) as session:
 
-        def go(_: CrawlDirectory, folder: bytes) -> None:
+        def move_away(_: CrawlDirectory, folder: bytes) -> None:
             if folder == b"1":
                 crawl.rename(aside)
-                if back:
+                if replaced:
                     articles[0].write(crawl / "other")
 
-        tally = Scan(session, on_folder=go).run()
+        tally = Scan(session, on_folder=move_away).run()
     assert tally.gone == 0
     assert _paths(db, gone=1) == set()
-    if back:
+    if replaced:
         shutil.rmtree(crawl)
     aside.rename(crawl)
     assert (running.scan(crawl, db).unchanged, len(_paths(db, gone=0))) == (6, 6)
 
 
-@pytest.mark.parametrize("what", ["listing", "reading"])
-def test_where_the_process_has_no_descriptor_left_nothing_is_a_fault_and_all_is_tried_again(
-    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, what: str
+@pytest.mark.parametrize("operation", ["listing", "reading"])
+def test_running_out_of_descriptors_ends_the_scan_without_faults(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     for n, article in enumerate(_articles(4)):
         article.write(crawl / f"{n % 2}")
-    opened = os.open
+    open_ = os.open
 
-    def exhausted(path: str | bytes, flags: int, *args: Any, **kw: Any) -> int:
-        if (what == "listing" and path == b".") or (what == "reading" and os.fsencode(path).endswith(b".md")):
+    def fail(path: str | bytes, flags: int, *args: Any, **kw: Any) -> int:
+        if (operation == "listing" and path == b".") or (operation == "reading" and os.fsencode(path).endswith(b".md")):
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return opened(path, flags, *args, **kw)
+        return open_(path, flags, *args, **kw)
 
     with running.session(crawl, db) as session, monkeypatch.context() as patch:
-        patch.setattr(os, "open", exhausted)
+        patch.setattr(os, "open", fail)
         with pytest.raises(errors.DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.database.translate_errors():
             Scan(session).run()
     assert running.dump(db, "faults") == []
@@ -330,7 +330,7 @@ def test_overlapping_crawl_directories_are_refused(crawl: Path, db: Path) -> Non
         pass
 
 
-def test_stopping_between_batches_keeps_what_is_done_and_the_next_scan_goes_on(crawl: Path, db: Path) -> None:
+def test_a_stopped_scan_keeps_its_batches_and_the_next_one_continues(crawl: Path, db: Path) -> None:
     for article in _articles(600):
         article.write(crawl)
     stop = threading.Event()
@@ -345,13 +345,13 @@ def test_stopping_between_batches_keeps_what_is_done_and_the_next_scan_goes_on(c
     assert running.dump(db) == running.dump(clean)
 
 
-def test_a_folder_that_may_not_be_listed_is_a_fault_and_nothing_in_it_is_gone(crawl: Path, db: Path) -> None:
+def test_an_unreadable_folder_is_a_fault_and_its_files_are_not_gone(crawl: Path, db: Path) -> None:
     for article in _articles(3):
         article.write(crawl / "locked")
     running.scan(crawl, db)
     (crawl / "locked").chmod(0)
     try:
-        assert _scan_without_power(crawl, db) == ["1", "0"]
+        assert _scan_without_root_privileges(crawl, db) == ["1", "0"]
     finally:
         (crawl / "locked").chmod(0o755)
     with open_database(str(db)) as database:
@@ -362,12 +362,12 @@ def test_a_folder_that_may_not_be_listed_is_a_fault_and_nothing_in_it_is_gone(cr
         assert status.database_summary(database)["faults"] == {}
 
 
-def test_a_file_that_may_not_be_read_is_a_fault_until_it_may(crawl: Path, db: Path) -> None:
+def test_an_unreadable_file_is_a_fault_until_it_is_readable(crawl: Path, db: Path) -> None:
     paths = [article.write(crawl / folder) for article, folder in zip(_articles(2), ("", "inner"), strict=True)]
     for path in paths:
         path.chmod(0)
     for _ in range(2):
-        assert _scan_without_power(crawl, db) == ["2", "0"]
+        assert _scan_without_root_privileges(crawl, db) == ["2", "0"]
         with open_database(str(db)) as database:
             assert status.database_summary(database)["faults"] == {"unreadable": 2}
     for path in paths:
@@ -377,21 +377,21 @@ def test_a_file_that_may_not_be_read_is_a_fault_until_it_may(crawl: Path, db: Pa
         assert status.database_summary(database)["faults"] == {}
 
 
-def _scan_without_power(crawl: Path, db: Path) -> list[str]:
-    """A scan by a process that permissions bind, even root's; returns what it printed."""
+def _scan_without_root_privileges(crawl: Path, db: Path) -> list[str]:
+    """Scan in a process without root's right to bypass permissions. Returns its output."""
     script = f"""
 import os, sys
 if os.geteuid() == 0:
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: PR_CAPBSET_DROP, then leave them by exec
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: PR_CAPBSET_DROP takes effect with exec
         assert libc.prctl(24, capability, 0, 0, 0) == 0
     os.execv(sys.executable, [sys.executable, "-c", {_SCAN!r}, {str(crawl)!r}, {str(db)!r}])
 exec({_SCAN!r})
 """
-    done = subprocess.run([sys.executable, "-c", script, str(crawl), str(db)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    result = subprocess.run([sys.executable, "-c", script, str(crawl), str(db)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.split()
 
 
 _SCAN = """
@@ -403,11 +403,11 @@ print(tally.faults, tally.gone)
 """
 
 
-# However many
+# Large batches
 
 
-class _Counting:
-    """A connection that counts how often it is called."""
+class _CountingConnection:
+    """A connection that counts calls."""
 
     def __init__(self, connection: Any) -> None:
         self._connection, self.calls = connection, 0
@@ -424,8 +424,8 @@ class _Counting:
         return self._connection.executemany(*args)
 
 
-def _calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, crawls: int) -> int:
-    """Statements of the last batch, when `number` pages are crawled for the `crawls`th time, half of them changed."""
+def _count_calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, crawls: int) -> int:
+    """Number of statements of the last batch, in which `number` pages are crawled for the `crawls`th time, half of them changed."""
     for crawl_number in range(crawls):
         for n in range(number):
             body = f"기사 {n}의 본문 " + " ".join(words(random.Random(n), 40)) + (f" {crawl_number}판" if n % 2 else "")
@@ -436,46 +436,46 @@ def _calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, 
         with running.session(crawl, db) as session:
             scan = Scan(session)
             session.matcher.open_candidate_index()
-            counting = _Counting(session.database.connection)
+            counting = _CountingConnection(session.database.connection)
             monkeypatch.setattr(session.database, "connection", counting)
             scan.run()
     return counting.calls
 
 
 @pytest.mark.parametrize("crawls", [1, 3])
-def test_statements_do_not_grow_with_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crawls: int) -> None:
-    few, many = (_calls(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n, crawls) for n in (12, 240))
+def test_the_number_of_statements_does_not_grow_with_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crawls: int) -> None:
+    few, many = (_count_calls(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n, crawls) for n in (12, 240))
     assert many <= few + 2, (few, many)  # a batch of a few rows may lack a kind of row
     assert few < 110
 
 
-def _calls_for_copies(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int) -> int:
-    """Statements of a batch of pages with one text, and of as many that are nearly the same, of which all is told."""
-    drawn = words(random.Random(1), 60)
+def _count_calls_for_copies(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int) -> int:
+    """Number of statements of a batch with `number` exact copies and `number` near copies that all raise alerts."""
+    text_words = words(random.Random(1), 60)
     for n in range(number):
-        for nearly in (False, True):
-            body = " ".join([*drawn[:50], *(words(random.Random(n), 1) if nearly else drawn[50:])])
-            ArticleFile(body=body, aid=f"{nearly:d}{n:09}").write(crawl, f"{nearly:d}{n}.md")
-    told = {
+        for near in (False, True):
+            body = " ".join([*text_words[:50], *(words(random.Random(n), 1) if near else text_words[50:])])
+            ArticleFile(body=body, aid=f"{near:d}{n:09}").write(crawl, f"{near:d}{n}.md")
+    alerting = {
         "channels": {"log": ChannelConfig(kind="log")},
         "alerts": (AlertRuleConfig(name="all", on=("duplicate",), to=("log",), min_severity="trivial"),),
     }
-    with open_session(running.settings(crawl, db).model_copy(update=told), "test", alert_on_import=True) as session:
+    with open_session(running.settings(crawl, db).model_copy(update=alerting), "test", alert_on_import=True) as session:
         scan = Scan(session)
         session.matcher.open_candidate_index()
-        counting = _Counting(session.database.connection)
+        counting = _CountingConnection(session.database.connection)
         monkeypatch.setattr(session.database, "connection", counting)
         scan.run()
     return counting.calls
 
 
-def test_nor_do_they_where_all_of_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    few, many = (_calls_for_copies(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n) for n in (6, 60))
+def test_the_number_of_statements_does_not_grow_with_the_alerts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = (_count_calls_for_copies(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n) for n in (6, 60))
     assert many < few + 10, (few, many)
 
 
 @pytest.mark.parametrize("part", [1, 2, 7])
-def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+def test_the_chunk_size_does_not_change_the_result_for_a_folder(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
     monkeypatch.setattr("dedup.scan.scanner.CHUNK_ENTRIES", part)
     for n in range(9):
         ArticleFile(aid=f"{n:010}", body=f"본문 {n}").write(crawl / "deep", f"{n}.md")
@@ -495,22 +495,22 @@ def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Pat
     assert (fourth.unchanged, fourth.gone, fourth.new) == (7, 0, 0)
 
 
-def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(crawl: Path, db: Path) -> None:
+def test_a_path_twice_in_a_batch_is_one_file_with_the_last_content(crawl: Path, db: Path) -> None:
     path = ArticleFile(body="먼저").write(crawl, "a.md")
     with running.session(crawl, db) as session:
-        found = CrawlFile(session.directories[0].id, session.directories[0].path, b"", b"a.md", FileStamp(0, 0, 0, 0))
-        first = extract_files([found], session.options)
+        file = CrawlFile(session.directories[0].id, session.directories[0].path, b"", b"a.md", FileStamp(0, 0, 0, 0))
+        first = extract_files([file], session.options)
         ArticleFile(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
-        again = extract_files([found], session.options)
+        second = extract_files([file], session.options)
         tally = ScanCounts()
-        record_extractions(session.database, [*first, *again, *again], session.matcher, session.policy, tally)
+        record_extractions(session.database, [*first, *second, *second], session.matcher, session.policy, tally)
         assert (tally.new, tally.changed, tally.unchanged) == (1, 1, 1)
         assert store.statistics.count(session.database, "files") == 1
     assert path.exists()
     assert sorted(r["body"] for r in running.dump(db, "revisions")) == ["나중", "먼저"]
 
 
-def test_of_two_new_paths_with_the_bytes_of_one_that_went_one_moved_and_one_is_new(crawl: Path, db: Path) -> None:
+def test_one_of_two_copies_of_a_deleted_file_is_moved_and_the_other_is_new(crawl: Path, db: Path) -> None:
     path = ArticleFile(body="본문").write(crawl, "a.md")
     running.scan(crawl, db)
     shutil.copy2(path, crawl / "b.md")
@@ -520,33 +520,33 @@ def test_of_two_new_paths_with_the_bytes_of_one_that_went_one_moved_and_one_is_n
     assert (_paths(db), _paths(db, gone=1)) == ({"b.md", "c.md"}, {"a.md"})
 
 
-@pytest.mark.parametrize("follows", [False, True], ids=["a scan waits for them", "a daemon goes on with them"])
-def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: Path, follows: bool) -> None:
-    told = {
+@pytest.mark.parametrize("adopts", [False, True], ids=["the scan waits for them", "a later scan adopts them"])
+def test_files_of_a_first_import_that_settle_late_raise_no_alerts(crawl: Path, db: Path, adopts: bool) -> None:
+    alerting = {
         "channels": {"log": ChannelConfig(kind="log")},
         "alerts": (AlertRuleConfig(name="all", on=("change",), to=("log",), min_severity="trivial"),),
     }
     for day in (2, 3):
         ArticleFile(body=f"시의회는 {day}명을 불렀다.", crawled_at=f"2026-03-0{day} 00:30:00").write(crawl, f"{day}.md", age=0)
-    with open_session(running.settings(crawl, db, settle=0.3).model_copy(update=told), "test") as session:
-        following = scan = Scan(session)
-        if follows:
+    with open_session(running.settings(crawl, db, settle=0.3).model_copy(update=alerting), "test") as session:
+        later_scan = scan = Scan(session)
+        if adopts:
             scan.reconcile()
-            following = Scan(session)
-            following.adopt(scan)
-            assert following.count_waiting() == 2
-            while following.count_waiting():
-                following.queue_settled()
-                following.flush()
+            later_scan = Scan(session)
+            later_scan.adopt(scan)
+            assert later_scan.count_waiting() == 2
+            while later_scan.count_waiting():
+                later_scan.queue_settled()
+                later_scan.flush()
         else:
             scan.run()
         assert (store.statistics.count(session.database, "changes"), store.statistics.count(session.database, "alerts")) == (1, 0)
         ArticleFile(body="시의회는 4명을 불렀다.", crawled_at="2026-03-04 00:30:00").write(crawl, "4.md", age=0)
-        if follows:
-            following.check_paths(session.directories[0], [b"4.md"])
-            while following.count_waiting():
-                following.queue_settled()
-                following.flush()
+        if adopts:
+            later_scan.check_paths(session.directories[0], [b"4.md"])
+            while later_scan.count_waiting():
+                later_scan.queue_settled()
+                later_scan.flush()
         else:
             Scan(session).run()
         assert (store.statistics.count(session.database, "changes"), store.statistics.count(session.database, "alerts")) == (2, 1)

@@ -1,5 +1,5 @@
-"""Copies that only passages give away: every pair of the oracle and no other, in whatever order and however split, beyond
-all bounds at least one, and over the revisions of pages."""
+"""Copies that are found by shared passages: every pair of the oracle and no other, in any order and any batches. Beyond the limits of
+buckets every copy keeps at least one match."""
 
 from __future__ import annotations
 
@@ -68,29 +68,29 @@ pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 def matches(db: Path) -> dict[Pair, Any]:
-    """What is stored of pairs of texts, by their normalised bodies."""
+    """Stored matches, by the normalised bodies of the two texts."""
     with open_database(str(db)) as database:
         body = {t.id: normalise(t.body) for t in store.texts.all_with_body(database)}
         return {frozenset((body[m.a], body[m.b])): m for m in store.matches.list_all(database)}
 
 
 @lru_cache(maxsize=1)
-def judged() -> tuple[list[ArticleFile], dict[tuple[str, str], relations.Relation]]:
-    """Articles of every kind, and what the oracle says of them."""
+def mixed_articles() -> tuple[list[ArticleFile], dict[tuple[str, str], relations.Relation]]:
+    """Articles of every kind, and the relations of the oracle."""
     articles = [paper(n, body) for n, body in enumerate(mixed(random.Random(4), 3))]
     return articles, relations.bundled({a.address: a.body for a in articles})
 
 
-def test_every_pair_of_the_definitions_is_found_with_its_numbers_and_no_other(either: str, crawl: Path, db: Path) -> None:
-    articles, expected = judged()
+def test_exactly_the_pairs_of_the_definitions_are_reported_with_their_numbers(either: str, crawl: Path, db: Path) -> None:
+    articles, expected = mixed_articles()
     write(crawl, articles)
     running.scan(crawl, db, boilerplate_articles=0)
     counts = Counter(expected.values())
     assert 60 <= len(articles) <= 100
     assert min(counts[r] for r in ("exact", "near", "copy", "excerpt", "quote")) >= 3
     assert counts["copy"] >= 20
-    found = pairs(db)
-    assert {pair: p["relation"] for pair, p in found.items()} == {frozenset(pair): r for pair, r in expected.items()}
+    reported = pairs(db)
+    assert {pair: p["relation"] for pair, p in reported.items()} == {frozenset(pair): r for pair, r in expected.items()}
     stored = matches(db)
     assert len(stored) >= len(expected) - 2 * counts["exact"] - counts["near"]
     bodies = {normalise(a.body): a.body for a in articles}
@@ -103,18 +103,18 @@ def test_every_pair_of_the_definitions_is_found_with_its_numbers_and_no_other(ei
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_pair_of_the_definitions_is_found_whatever_scripts_the_texts_are_written_in(crawl: Path, db: Path, seed: int) -> None:
-    """The runs of a passage are its own, not those of the texts around it."""
+def test_exactly_the_pairs_of_the_definitions_are_reported_in_mixed_scripts(crawl: Path, db: Path, seed: int) -> None:
+    """The fingerprints of a passage do not depend on the script of the text around it."""
     articles = in_many_scripts(seed)
     write(crawl, articles)
     running.scan(crawl, db, boilerplate_articles=0)
     expected = {frozenset(pair): r for pair, r in relations.bundled({a.address: a.body for a in articles}).items()}
     wide = {a.address: share_of_wide(a.body) >= 0.5 for a in articles}
-    assert sum(len({wide[url] for url in pair}) == 2 for pair in expected) >= 8, "pairs on both sides of one half"
+    assert sum(len({wide[url] for url in pair}) == 2 for pair in expected) >= 8, "pairs of a mostly wide and a mostly narrow text"
     assert {pair: p["relation"] for pair, p in pairs(db).items()} == expected
 
 
-def test_any_order_of_arrival_and_any_split_give_the_same_database(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_of_arrival_and_batch_size_do_not_change_the_database(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(crawl, [paper(n, body) for n, body in enumerate(mixed(random.Random(5), 3))])
     names = sorted(os.listdir(crawl))
     running.scan(crawl, db, boilerplate_articles=0)
@@ -123,15 +123,15 @@ def test_any_order_of_arrival_and_any_split_give_the_same_database(crawl: Path, 
     rng = random.Random(6)
     for number, (batch, passes) in enumerate([(1, 1), (3, 4), (7, 9), (64, 2), (512, 1), (2, 1)]):
         monkeypatch.setattr(scanning, "BATCH_FILES", batch)
-        shuffled = rng.sample(names, len(names))
-        assert in_order(db.with_name(f"{number}.db"), crawl, shuffled, passes, boilerplate_articles=0) == expected
+        order = rng.sample(names, len(names))
+        assert in_order(db.with_name(f"{number}.db"), crawl, order, passes, boilerplate_articles=0) == expected
 
 
-# Beyond the bounds
+# Beyond the limits
 
 
-def small(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
-    """Make bounds so small that a dozen articles are beyond them."""
+def set_limits(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
+    """Set limits of buckets and candidates, in every module that uses them."""
     for name, value in bounds.items():
         modules = [
             m for m in (passages, top_candidates, boilerplate_filter, passage_lookup, passage_matcher, batch_confirmer) if hasattr(m, name)
@@ -141,27 +141,27 @@ def small(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
             monkeypatch.setattr(module, name, value)
 
 
-def ran_by(number: int, seed: int, **kw: Any) -> list[ArticleFile]:
-    """One story, run by so many papers, of which every two are copies."""
+def copies_of_one_story(number: int, seed: int, **kw: Any) -> list[ArticleFile]:
+    """`number` copies of one story; every two match."""
     rng = random.Random(seed)
     source = story(rng, 8)
     return [paper(0, source.body), *(paper(n, wire_copy(rng, source, cut=0.1, endings=0.4), **kw) for n in range(1, number))]
 
 
-def related(articles: Iterable[ArticleFile], *wanted: str) -> set[Pair]:
-    """The articles of which every two have one of these relations (any, where none is named), by the oracle."""
-    found = {frozenset((a.address, b.address)): relations.relation(a.body, b.body) for a, b in combinations(articles, 2)}
-    return {pair for pair, relation in found.items() if relation and (relation in wanted or not wanted)}
+def expected_pairs(articles: Iterable[ArticleFile], *kinds: str) -> set[Pair]:
+    """Pairs that have one of these relations (any if none is given) by the oracle."""
+    relation_of = {frozenset((a.address, b.address)): relations.relation(a.body, b.body) for a, b in combinations(articles, 2)}
+    return {pair for pair, relation in relation_of.items() if relation and (relation in kinds or not kinds)}
 
 
 @lru_cache(maxsize=1)
-def beyond() -> tuple[list[ArticleFile], set[Pair]]:
-    """A story that twelve papers ran and some that fewer did, and which of them are copies."""
-    articles = ran_by(12, 7) + [paper(n + 100, body) for n, body in enumerate(families(random.Random(8), 4))]
-    return articles, related(articles, "near", "copy")
+def popular_story() -> tuple[list[ArticleFile], set[Pair]]:
+    """Twelve copies of one story, smaller families of others, and the pairs that match."""
+    articles = copies_of_one_story(12, 7) + [paper(n + 100, body) for n, body in enumerate(families(random.Random(8), 4))]
+    return articles, expected_pairs(articles, "near", "copy")
 
 
-BOUNDS = [
+LIMITS = [
     {"MAX_FOLLOWERS": 2},
     {"MAX_CANDIDATES": 1},
     {"MAX_PROPOSED": 1},
@@ -170,37 +170,36 @@ BOUNDS = [
 ]
 
 
-@pytest.mark.parametrize("bounds", BOUNDS, ids=lambda b: "-".join(b))
+@pytest.mark.parametrize("bounds", LIMITS, ids=lambda b: "-".join(b))
 @pytest.mark.parametrize("batch", [1, 512])
-def test_every_paper_that_ran_a_story_is_matched_and_in_its_cluster_beyond_all_bounds(
+def test_every_copy_is_matched_and_clustered_beyond_all_limits(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int], batch: int
 ) -> None:
-    articles, true = beyond()
+    articles, expected = popular_story()
     write(crawl, articles)
-    small(monkeypatch, **bounds)
+    set_limits(monkeypatch, **bounds)
     monkeypatch.setattr(scanning, "BATCH_FILES", batch)
     running.scan(crawl, db, boilerplate_articles=0)
-    found = pairs(db)
-    assert {pair for pair, p in found.items() if p["relation"] in ("near", "copy")} <= true
-    everybody = {url for pair in true for url in pair}
-    assert {url for pair in found for url in pair} == everybody
+    reported = pairs(db)
+    assert {pair for pair, p in reported.items() if p["relation"] in ("near", "copy")} <= expected
+    members = {url for pair in expected for url in pair}
+    assert {url for pair in reported for url in pair} == members
     assert {a.address for a in articles[:12]} in clusters(db)
-    assert set().union(*clusters(db)) == everybody
+    assert set().union(*clusters(db)) == members
 
 
-def counted_by_articles(self: PassageMatcher, proposed: CandidateProposal, _: Iterable[int]) -> PassageEntry:
-    """How texts would be entered if a bucket counted articles: each stands there for itself."""
+def enter_without_leaders(self: PassageMatcher, proposed: CandidateProposal, _: Iterable[int]) -> PassageEntry:
+    """Enter every text as a leader, as if buckets counted articles."""
     return enter(self, proposed, ())
 
 
 enter = PassageMatcher.enter
 
 
-def test_a_story_that_sixty_papers_ran_does_not_silence_its_own_keys(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bucket counts stories, not articles: a text that copies one that stands there is not entered beside it, so that sixty
-    papers are one entry, and the key goes on proposing. Counted by articles the seventeenth would silence every key of the
-    story, and the paper that comes after them, too far from each to be met by its signature, would be lost."""
-    small(monkeypatch, MAX_FOLLOWERS=2)  # it would find as many, and take longer
+def test_sixty_copies_of_a_story_do_not_fill_its_buckets(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket holds leaders only, so sixty copies are one entry and the bucket still proposes candidates. If it held all articles, the
+    seventeenth would fill it, and a late excerpt that no signature finds would get no match."""
+    set_limits(monkeypatch, MAX_FOLLOWERS=2)  # for speed; the result does not depend on it
     rng = random.Random(5)
     source = story(rng, 5)
     articles = [paper(0, source.body)]
@@ -215,12 +214,12 @@ def test_a_story_that_sixty_papers_ran_does_not_silence_its_own_keys(crawl: Path
 
     assert articles[0].address in late_is_matched_with(tmp_path / "stories.db")
     assert {a.address for a in (*articles, late)} in clusters(tmp_path / "stories.db")
-    monkeypatch.setattr(PassageMatcher, "enter", counted_by_articles)
+    monkeypatch.setattr(PassageMatcher, "enter", enter_without_leaders)
     assert late_is_matched_with(tmp_path / "articles.db") == set()
 
 
-def test_an_excerpt_and_a_quotation_are_stories_of_their_own(crawl: Path, db: Path) -> None:
-    """Only copies stand behind each other: those that have no more than a passage in common stand side by side."""
+def test_excerpts_and_quotations_are_leaders(crawl: Path, db: Path) -> None:
+    """Only copies follow a leader."""
     rng = random.Random(29)
     source, speech = story(rng, 7), story(rng, 2).body
     bodies = [source.body, prose((*story(rng, 6).sentences, *source.sentences[2:4]))]
@@ -229,22 +228,22 @@ def test_an_excerpt_and_a_quotation_are_stories_of_their_own(crawl: Path, db: Pa
     running.scan(crawl, db)
     assert sorted(p["relation"] for p in pairs(db).values()) == ["excerpt", "quote"]
     assert derived(db)["represented"] == []
-    assert set(under_one_key(db).values()) == {1, 2}
+    assert set(texts_per_key(db).values()) == {1, 2}
 
 
 @pytest.mark.parametrize("batch", [1, 7, 40])
-def test_a_phrase_of_more_stories_than_a_key_proposes_is_stored_with_no_further_one(
+def test_a_full_bucket_holds_one_text_more_than_its_limit(
     either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    """One more than propose anything is stored, to know; beyond that a key would grow with every article that holds the phrase."""
+    """The additional text marks the bucket as full. Without a limit it would grow with every article that contains the phrase."""
     monkeypatch.setattr(scanning, "BATCH_FILES", batch)
     rng = random.Random(30)
     phrase = prose([sentence(rng)])
     articles = [paper(n, f"{story(rng, 4).body} {phrase} {story(rng, 2).body}") for n in range(MAX_BUCKET + 9)]
     write(crawl, articles)
     running.scan(crawl, db, boilerplate_articles=0)
-    assert matches(db) == {}, "nobody stands behind anybody"
-    assert max(under_one_key(db).values()) == MAX_BUCKET + 1
+    assert matches(db) == {}, "no text follows another"
+    assert max(texts_per_key(db).values()) == MAX_BUCKET + 1
     with running.session(crawl, db, boilerplate_articles=0) as session:
         check_index(session, [a.body for a in articles])
 
@@ -252,56 +251,56 @@ def test_a_phrase_of_more_stories_than_a_key_proposes_is_stored_with_no_further_
 # Revisions
 
 
-def under_one_key(db: Path) -> Counter[int]:
-    """Key → texts that stand under it."""
+def texts_per_key(db: Path) -> Counter[int]:
+    """Key → number of texts in its bucket."""
     with open_database(str(db)) as database:
         return Counter(key for _, keys in store.passages.all_fingerprints(database) for key in winnowing.unpack(keys).tolist())
 
 
-def write_all(crawl: Path, revisions: Iterable[ArticleFile]) -> None:
-    for n, made in enumerate(revisions):
-        made.write(crawl, f"{made.aid}-{n:02}.md")
+def write_revisions(crawl: Path, revisions: Iterable[ArticleFile]) -> None:
+    for n, article in enumerate(revisions):
+        article.write(crawl, f"{article.aid}-{n:02}.md")
 
 
-def test_a_page_that_is_crawled_again_and_again_fills_no_bucket(crawl: Path, db: Path) -> None:
-    """A page's own revisions stand behind each other, as copies do."""
+def test_the_revisions_of_a_page_do_not_fill_a_bucket(crawl: Path, db: Path) -> None:
+    """Later revisions of a page follow the first, as copies do."""
     source = story(random.Random(11), 12)
     rng = random.Random(12)
     body = list(source.sentences)
-    made = []
+    revisions = []
     for n in range(31):
         body[-1] = sentence(rng)
-        made.append(paper(0, prose(body), crawled_at=f"2026-03-{n // 24 + 2:02} {n % 24:02}:30:00"))
-    write_all(crawl, made)
+        revisions.append(paper(0, prose(body), crawled_at=f"2026-03-{n // 24 + 2:02} {n % 24:02}:30:00"))
+    write_revisions(crawl, revisions)
     running.scan(crawl, db)
-    assert set(under_one_key(db).values()) == {1}
+    assert set(texts_per_key(db).values()) == {1}
     assert matches(db) == {}
     copy = paper(1, wire_copy(random.Random(13), source, cut=0.3))
     copy.write(crawl)
     running.scan(crawl, db)
-    (told,) = pairs(db).values()
-    assert {told["a"]["url"], told["b"]["url"]} == {made[0].address, copy.address}
+    (match,) = pairs(db).values()
+    assert {match["a"]["url"], match["b"]["url"]} == {revisions[0].address, copy.address}
 
 
 def test_a_copy_of_an_old_revision_is_matched_with_that_revision(tmp_path: Path) -> None:
     crawl = tmp_path / "crawl"
     revisions = recrawled(story(random.Random(14), 7), 30, 15)
-    write_all(crawl, revisions)
+    write_revisions(crawl, revisions)
     assert command_scan(tmp_path).code == 0
-    copied = Story(tuple(tuple(s.split()) for s in revisions[9].body[:-1].split(". ")))
-    assert copied.body == revisions[9].body
-    copy = paper(1, wire_copy(random.Random(16), copied, cut=0.0, endings=0.2), crawled_at="2026-04-01 00:00:00")
+    old_story = Story(tuple(tuple(s.split()) for s in revisions[9].body[:-1].split(". ")))
+    assert old_story.body == revisions[9].body
+    copy = paper(1, wire_copy(random.Random(16), old_story, cut=0.0, endings=0.2), crawled_at="2026-04-01 00:00:00")
     copy.write(crawl)
     assert command_scan(tmp_path).code == 0
     assert relations.relation(revisions[-1].body, copy.body) is None
     assert run(tmp_path, "duplicates", "--pairs", "--format", "json").json() == []
-    found = run(tmp_path, "duplicates", "--pairs", "--all-revisions", "--format", "json").json()
+    rows = run(tmp_path, "duplicates", "--pairs", "--all-revisions", "--format", "json").json()
     number = {normalise(r.body): n for n, r in enumerate(revisions, 1)}
-    assert all({p["a"]["url"], p["b"]["url"]} == {revisions[0].address, copy.address} for p in found), "none within the page"
-    told = {next(p[side]["revision"] for side in "ab" if p[side]["url"] != copy.address): p["relation"] for p in found}
-    assert told == {number[normalise(r.body)]: x for r in revisions[3:17] if (x := relations.relation(r.body, copy.body))}
-    assert len(told) > 2
-    for p in found:
+    assert all({p["a"]["url"], p["b"]["url"]} == {revisions[0].address, copy.address} for p in rows), "no match within the page"
+    relation_of_revision = {next(p[side]["revision"] for side in "ab" if p[side]["url"] != copy.address): p["relation"] for p in rows}
+    assert relation_of_revision == {number[normalise(r.body)]: x for r in revisions[3:17] if (x := relations.relation(r.body, copy.body))}
+    assert len(relation_of_revision) > 2
+    for p in rows:
         side = "a" if p["a"]["url"] == revisions[0].address else "b"
         assert (p["closest_revisions"][f"{side}_revision"], p["closest_revisions"]["relation"]) == (10, "copy")
 
@@ -315,21 +314,21 @@ def test_a_new_revision_of_a_page_that_was_copied_is_matched_with_the_copies(cra
     later = replace(first, body=prose((*source.sentences[:7], *story(random.Random(18), 3).sentences)), crawled_at="2026-03-09 00:00:00")
     later.write(crawl, "later.md")
     running.scan(crawl, db)
-    expected = related([later, *copies])
-    assert {frozenset((later.address, c.address)) for c in copies} <= related([later, *copies])
+    expected = expected_pairs([later, *copies])
+    assert {frozenset((later.address, c.address)) for c in copies} <= expected_pairs([later, *copies])
     assert pairs(db).keys() == expected
-    every = {frozenset((a.address, b.address)) for a, b in combinations([first, *copies], 2)}
-    assert pairs(db, all_revisions=True).keys() == every
-    assert len(matches(db)) == 3 + 3 + 3, "of either revision and the copies, and among these"
+    expected_of_all_revisions = {frozenset((a.address, b.address)) for a, b in combinations([first, *copies], 2)}
+    assert pairs(db, all_revisions=True).keys() == expected_of_all_revisions
+    assert len(matches(db)) == 3 + 3 + 3, "three of each revision with the copies, three among the copies"
 
 
 @pytest.mark.parametrize("batch", [1, 512])
-def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_cluster_still(
+def test_texts_compared_only_with_an_old_revision_stay_in_one_cluster(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    """Papers 1 and 2 ran the one half of a story, 3 to 6 the other; the agency's own page, which they all copied, shows another
-    text by now. 4 to 6 were compared with that one, and with 1 and 2, which stand behind it."""
-    small(monkeypatch, MAX_FOLLOWERS=2, MAX_CANDIDATES=1)
+    """Papers 1 and 2 copied one half of an agency's story, papers 3 to 6 the other half; then the agency's page changed. Papers 4 to 6
+    were compared only with the agency's old text and its followers 1 and 2."""
+    set_limits(monkeypatch, MAX_FOLLOWERS=2, MAX_CANDIDATES=1)
     monkeypatch.setattr(scanning, "BATCH_FILES", batch)
     source, rng = story(random.Random(19), 9), random.Random(20)
     halves = [source.sentences[:5] if n <= 2 else source.sentences[4:] for n in range(1, 7)]
@@ -340,63 +339,63 @@ def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_clus
     replace(agency, body=story(rng).body, crawled_at="2026-03-09 00:00:00").write(crawl, "later.md")
     running.scan(crawl, db)
     one, *_, other = (p.address for p in papers)
-    assert {url for pair in pairs(db) for url in pair} == {papers[0].address, papers[1].address}, "the others have none left"
+    assert {url for pair in pairs(db) for url in pair} == {papers[0].address, papers[1].address}, "the others have no current match"
     with open_database(str(db)) as database:
-        found = list(reports.list_clusters(database, reports.DuplicateFilter()))
-    members = {m["url"]: m for c in found for m in c["members"]}
-    assert {one, other} < members.keys() | {c["representative"]["url"] for c in found}
+        listed = list(reports.list_clusters(database, reports.DuplicateFilter()))
+    members = {m["url"]: m for c in listed for m in c["members"]}
+    assert {one, other} < members.keys() | {c["representative"]["url"] for c in listed}
     assert set().union(*clusters(db)) == {p.address for p in papers}
-    for lonely in papers[3:]:
-        assert members[lonely.address]["via_url"] == agency.address
-        assert members[lonely.address]["crowded"]
+    for indirect in papers[3:]:
+        assert members[indirect.address]["via_url"] == agency.address
+        assert members[indirect.address]["crowded"]
 
 
-# The index beside the database, and batches that fail
+# The index file, and batches that fail
 
 
-def with_tails(bodies: Sequence[str]) -> list[ArticleFile]:
-    """Articles of which every fourth is one publisher's, with its tail."""
+def with_tail_of_one_publisher(bodies: Sequence[str]) -> list[ArticleFile]:
+    """One article per body; every fourth has the publisher and the tail of one newspaper."""
     return [
         paper(n, f"{body} {TAIL}", publisher="새벽신문") if n % 4 == 0 else paper(n, body) for n, body in enumerate(bodies)
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("batch", [1, 7, 40])
-def test_what_is_stored_does_not_depend_on_how_the_stream_was_split(
+def test_the_passage_index_does_not_depend_on_the_batch_size(
     either: str, crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    """A tail is learned in the midst of a batch: those behind that have no more than a part of it, and other keys within that
-    part than all before, are not entered under them."""
+    """A tail is learned in the middle of a batch. Later articles of the batch hold only a part of it, with other keys; the index does not
+    hold them under these keys."""
     rng = random.Random(24)
-    write(crawl, with_tails(mixed(rng, 2)))
-    letters = TAIL.split()
-    parts = [letters[begin : begin + length] for begin in range(0, len(letters) - 8, 2) for length in (8, 14, 20)]
+    write(crawl, with_tail_of_one_publisher(mixed(rng, 2)))
+    tail_words = TAIL.split()
+    parts = [tail_words[begin : begin + length] for begin in range(0, len(tail_words) - 8, 2) for length in (8, 14, 20)]
     write(crawl, [paper(900 + n, f"{story(rng).body} {' '.join(part)}", publisher="새벽신문") for n, part in enumerate(parts)])
-    found = []
+    tables = []
     for size in (512, batch):
         monkeypatch.setattr(scanning, "BATCH_FILES", size)
         running.scan(crawl, tmp_path / f"{size}.db")
-        found.append(derived(tmp_path / f"{size}.db"))
-    assert found[0] == found[1]
-    assert found[0]["boilerplate"]
+        tables.append(derived(tmp_path / f"{size}.db"))
+    assert tables[0] == tables[1]
+    assert tables[0]["boilerplate"]
 
 
-def test_what_one_path_showed_one_after_the_other_within_a_batch_is_matched(either: str, crawl: Path, db: Path) -> None:
-    """Their signatures share no band: what stands in the index only once this is committed has to propose it."""
+def test_two_texts_of_one_path_in_a_batch_are_matched(either: str, crawl: Path, db: Path) -> None:
+    """Their signatures share no band, and the passage index does not hold the first text before the commit."""
     source = story(random.Random(25), 12)
     copy = next(b for n in count() if relations.numbers(source.body, b := wire_copy(random.Random(n), source, cut=0.4)).similarity < 0.25)
-    examined: list[Extraction] = []
+    extractions: list[Extraction] = []
     with running.session(crawl, db) as session:
         for article in (paper(1, source.body), paper(2, copy)):
             path = article.write(crawl, "a.md")
-            found = CrawlFile(session.directories[0].id, session.directories[0].path, b"", b"a.md", to_file_stamp(path.stat()))
-            examined += extract_files([found], session.options)
-        record_extractions(session.database, examined, session.matcher, session.policy, ScanCounts())
+            file = CrawlFile(session.directories[0].id, session.directories[0].path, b"", b"a.md", to_file_stamp(path.stat()))
+            extractions += extract_files([file], session.options)
+        record_extractions(session.database, extractions, session.matcher, session.policy, ScanCounts())
     ((pair, match),) = matches(db).items()
     assert (len(pair), match.relation) == (2, "copy")
 
 
-def test_a_text_that_is_boilerplate_for_more_than_half_is_entered_under_all_its_keys(either: str, crawl: Path, db: Path) -> None:
+def test_a_text_that_is_mostly_boilerplate_is_indexed_under_all_its_keys(either: str, crawl: Path, db: Path) -> None:
     rng = random.Random(28)
     write(crawl, [paper(n, f"{story(rng).body} {TAIL}", publisher="새벽신문") for n in range(6)])
     running.scan(crawl, db)
@@ -408,21 +407,19 @@ def test_a_text_that_is_boilerplate_for_more_than_half_is_entered_under_all_its_
     assert winnowing.unpack(keys).tolist() == keys_of(body)
 
 
-def test_what_is_boilerplate_of_those_that_stand_in_a_bucket_proposes_them_to_nobody(
-    either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_boilerplate_of_an_indexed_text_proposes_no_candidates(either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(27)
     write(crawl, [paper(n, f"{story(rng).body} {TAIL}", publisher="새벽신문") for n in range(6)])
     running.scan(crawl, db)
     assert derived(db)["boilerplate"]
     compared: list[tuple[Any, ...]] = []
-    judge = MatchCriteria.assess
+    assess = MatchCriteria.assess
 
-    def watched(*args: Any, **kw: Any) -> Assessment:
+    def assess_and_note(*args: Any, **kw: Any) -> Assessment:
         compared.append(args)
-        return judge(*args, **kw)
+        return assess(*args, **kw)
 
-    monkeypatch.setattr(MatchCriteria, "assess", watched)
+    monkeypatch.setattr(MatchCriteria, "assess", assess_and_note)
     write(crawl, [paper(7, f"{story(rng).body} {TAIL}")])
     running.scan(crawl, db)
     assert compared == []
@@ -432,60 +429,56 @@ def test_what_is_boilerplate_of_those_that_stand_in_a_bucket_proposes_them_to_no
 
 
 @pytest.mark.parametrize("how", ["deleted", "cut", "scribbled", "an old copy", "another database's", "not a byte"])
-def test_matches_are_those_of_an_undisturbed_run_whatever_happened_to_the_passage_index(
-    crawl: Path, db: Path, tmp_path: Path, how: str
-) -> None:
-    articles = with_tails(mixed(random.Random(22), 2))
-    whole, index = tmp_path / "whole.db", Path(f"{db}.passages")
+def test_a_damaged_or_old_passage_index_does_not_change_the_matches(crawl: Path, db: Path, tmp_path: Path, how: str) -> None:
+    articles = with_tail_of_one_publisher(mixed(random.Random(22), 2))
+    undisturbed, index = tmp_path / "whole.db", Path(f"{db}.passages")
     random.Random(23).shuffle(articles)
-    old = b""
-    for begin in range(0, len(articles), 16):
-        write(crawl, articles[begin : begin + 16])
-        for place in (db, whole):
+    first_content = b""
+    for start in range(0, len(articles), 16):
+        write(crawl, articles[start : start + 16])
+        for place in (db, undisturbed):
             running.scan(crawl, place)
-        now = index.read_bytes()
+        content = index.read_bytes()
         if how == "deleted":
             index.unlink()
         elif how == "cut":
-            index.write_bytes(now[:-1000])
+            index.write_bytes(content[:-1000])
         elif how == "scribbled":
-            index.write_bytes(now[:HEADER_BYTES] + bytes(len(now) - HEADER_BYTES))
-        elif how == "an old copy" and old:
-            index.write_bytes(old)
+            index.write_bytes(content[:HEADER_BYTES] + bytes(len(content) - HEADER_BYTES))
+        elif how == "an old copy" and first_content:
+            index.write_bytes(first_content)
         elif how == "another database's":
-            index.write_bytes(Path(f"{whole}.passages").read_bytes())
+            index.write_bytes(Path(f"{undisturbed}.passages").read_bytes())
         elif how == "not a byte":
             index.write_bytes(b"")
-        old = old or now
-    assert running.dump(db) == running.dump(whole)
-    assert derived(db) == derived(whole)
+        first_content = first_content or content
+    assert running.dump(db) == running.dump(undisturbed)
+    assert derived(db) == derived(undisturbed)
     assert len(running.dump(db, "matches")) > 20
     assert derived(db)["boilerplate"]
 
 
-class _OnPurposeError(sqlite3.OperationalError):
+class _InjectedError(sqlite3.OperationalError):
     pass
 
 
 @pytest.mark.parametrize("failing", [2, 5])
 @pytest.mark.parametrize("moment", ["matches.insert", "passages.insert", "passages.insert_followers"])
-def test_a_batch_that_was_rolled_back_leaves_nothing_behind(
-    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, moment: str, failing: int
-) -> None:
-    write(crawl, with_tails(mixed(random.Random(24), 2)))
+def test_a_rolled_back_batch_leaves_no_trace(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, moment: str, failing: int) -> None:
+    write(crawl, with_tail_of_one_publisher(mixed(random.Random(24), 2)))
     monkeypatch.setattr(scanning, "BATCH_FILES", 8)
-    left = failing
+    remaining = failing
     with running.session(crawl, db) as session:
-        whole = pkgutil.resolve_name(f"dedup.store.{moment}")
+        insert = pkgutil.resolve_name(f"dedup.store.{moment}")
 
-        def fail(*args: Any) -> None:
-            nonlocal left
-            left -= 1
-            whole(*args)
-            if left == 0:
-                raise _OnPurposeError
+        def insert_and_fail(*args: Any) -> None:
+            nonlocal remaining
+            remaining -= 1
+            insert(*args)
+            if remaining == 0:
+                raise _InjectedError
 
-        monkeypatch.setattr(f"dedup.store.{moment}", fail)
+        monkeypatch.setattr(f"dedup.store.{moment}", insert_and_fail)
         with pytest.raises(DatabaseFailedError):
             Scan(session).run()
         Scan(session).run()
@@ -497,50 +490,48 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_behind(
     assert derived(db)["boilerplate"]
 
 
-def test_what_a_batch_that_was_rolled_back_brought_plays_no_part_in_those_that_come_instead(
-    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Files that were being taken in when it failed hold other articles by the next pass: other texts under the same keys. Those
-    that went had taught a tail, stood for stories, and stood behind them."""
+def test_a_rolled_back_batch_does_not_affect_the_batch_that_replaces_it(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of the failed batch are overwritten before the next scan, with texts that share keys with the old ones. The old texts
+    had taught a tail and had become leaders and followers."""
     rng = random.Random(28)
     first, sources = story(rng, 7), [story(rng, 7) for _ in range(3)]
-    kept = [first.body, *(story(rng, 5).body for _ in range(3))]
-    went = [*(wire_copy(rng, first) for _ in range(2)), *(s.body for s in sources), *(story(rng, 5).body for _ in range(4))]
-    came = [wire_copy(rng, s) for s in (first, *sources) for _ in range(2)] + [story(rng, 5).body]
+    recorded_first = [first.body, *(story(rng, 5).body for _ in range(3))]
+    rolled_back = [*(wire_copy(rng, first) for _ in range(2)), *(s.body for s in sources), *(story(rng, 5).body for _ in range(4))]
+    replacements = [wire_copy(rng, s) for s in (first, *sources) for _ in range(2)] + [story(rng, 5).body]
 
-    def articles(bodies: Sequence[str], since: int) -> list[ArticleFile]:
-        return [paper(since + n, f"{body} {TAIL}", publisher="새벽신문") for n, body in enumerate(bodies)]
+    def articles(bodies: Sequence[str], first_number: int) -> list[ArticleFile]:
+        return [paper(first_number + n, f"{body} {TAIL}", publisher="새벽신문") for n, body in enumerate(bodies)]
 
-    write(crawl, articles(kept, 0))
+    write(crawl, articles(recorded_first, 0))
     clean = db.with_name("clean.db")
     with running.session(crawl, db) as session, running.session(crawl, clean) as undisturbed:
         Scan(session).run()
         Scan(undisturbed).run()
-        write(crawl, articles(went, 10))
+        write(crawl, articles(rolled_back, 10))
         with monkeypatch.context() as patch:
-            patch.setattr("dedup.store.matches.insert", fail_on_purpose)
+            patch.setattr("dedup.store.matches.insert", fail)
             with pytest.raises(DatabaseFailedError):
                 Scan(session).run()
-        write(crawl, articles(came, 10))
+        write(crawl, articles(replacements, 10))
         Scan(session).run()
         Scan(undisturbed).run()
-        more = [wire_copy(rng, s) for s in (first, *sources)]
-        write(crawl, articles(more, 30))
+        later = [wire_copy(rng, s) for s in (first, *sources)]
+        write(crawl, articles(later, 30))
         Scan(session).run()
         Scan(undisturbed).run()
-        check_index(session, went)
-    assert len(went) == len(came), "the one files stand in the others' places"
+        check_index(session, rolled_back)
+    assert len(rolled_back) == len(replacements), "every file is overwritten"
     assert running.dump(db) == running.dump(clean)
     assert derived(db) == derived(clean)
     assert derived(db)["boilerplate"]
     assert len(running.dump(db, "matches")) > 10
 
 
-def fail_on_purpose(*_: object) -> None:
-    raise _OnPurposeError
+def fail(*_: object) -> None:
+    raise _InjectedError
 
 
-# Asking without recording
+# Texts that are not recorded
 
 
 def test_similar_finds_wire_copy_by_its_passages(tmp_path: Path) -> None:
@@ -551,18 +542,18 @@ def test_similar_finds_wire_copy_by_its_passages(tmp_path: Path) -> None:
     articles = [paper(n, body) for n, body in enumerate(bodies)] + [paper(20, story(random.Random(27)).body)]
     write(crawl, articles)
     assert command_scan(tmp_path).code == 0
-    asked = paper(9, late).write(tmp_path / "elsewhere")
-    found = run(tmp_path, "similar", asked, "--format", "json").json()
+    query = paper(9, late).write(tmp_path / "elsewhere")
+    rows = run(tmp_path, "similar", query, "--format", "json").json()
     expected = {a.address: relations.relation(a.body, late) for a in articles}
-    assert {m["url"]: m["relation"] for m in found} == {url: r for url, r in expected.items() if r}
-    assert {m["relation"] for m in found} >= {"copy"}
-    assert len(found) >= 4
-    for m in found:
+    assert {m["url"]: m["relation"] for m in rows} == {url: r for url, r in expected.items() if r}
+    assert {m["relation"] for m in rows} >= {"copy"}
+    assert len(rows) >= 4
+    for m in rows:
         n = relations.numbers(next(a.body for a in articles if a.address == m["url"]), late)
         assert (m["shared_characters"], m["longest_passage"], m["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
         assert m["similarity"] == round(n.similarity, 4) < 0.7
-    order = [("near", "copy", "excerpt").index(m["relation"]) for m in found]
+    order = [("near", "copy", "excerpt").index(m["relation"]) for m in rows]
     assert order == sorted(order)
-    assert run(tmp_path, "similar", asked, "--fail-on", "copy").code == 1
-    assert run(tmp_path, "similar", asked, "--fail-on", "quote").code == 0
+    assert run(tmp_path, "similar", query, "--fail-on", "copy").code == 1
+    assert run(tmp_path, "similar", query, "--fail-on", "quote").code == 0
     assert run(tmp_path, "status", "--format", "json").json()["pages"] == len(articles), "nothing was recorded"

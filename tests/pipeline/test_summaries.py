@@ -1,4 +1,4 @@
-"""Summaries and clusters as they are stored: what is due is worked out as if everything were worked out anew, and nothing is forgotten."""
+"""Stored summaries and clusters: incremental updates equal a computation from scratch, and no dirty page is forgotten."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.builders.daemon import watching
 from tests.builders.summaries import CONFIG, crawls, recompute_clusters
 
 
-def stored(folder: Path) -> dict[str, Any]:
-    """Representative's URL → what is stored of its cluster."""
+def stored_members(folder: Path) -> dict[str, Any]:
+    """URL of the representative → stored members of the cluster."""
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         members: dict[str, set[tuple[Any, ...]]] = {}
         select = (
@@ -35,53 +35,53 @@ def stored(folder: Path) -> dict[str, Any]:
         return members
 
 
-def rows(folder: Path) -> set[tuple[Any, ...]]:
-    """Every summary, and every cluster with its numbers, without keys."""
+def stored_rows(folder: Path) -> set[tuple[Any, ...]]:
+    """Every summary and every cluster, without surrogate keys."""
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         assert db.execute("SELECT (SELECT count(*) FROM dirty_pages) + (SELECT count(*) FROM dirty_texts)").fetchone() == (0,)
-        found = {("article", *r) for r in db.execute("SELECT * FROM articles")}
-        return found | {("cluster", *r) for r in db.execute("SELECT * FROM cluster_details")}
+        articles = {("article", *r) for r in db.execute("SELECT * FROM articles")}
+        return articles | {("cluster", *r) for r in db.execute("SELECT * FROM cluster_details")}
 
 
-def counted(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """URL → (first crawl, last crawl, states, crawls, changes of text) as `history` tells them."""
-    found = {}
+def counts_of_histories(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """URL → (first crawl, last crawl, revisions, crawls, changes) of `page_history`."""
+    counts = {}
     settings = load(str(folder / "config.toml")).settings
     with open_database(str(folder / "dedup.db")) as database:
         urls = [r[0] for r in database.rows("SELECT url FROM pages WHERE current_sighting_id IS NOT NULL")]
         for url in urls:
-            told = reports.page_history(database, reports.find_page(database, settings.urls.build_canonicaliser(), url, None))
-            crawls = sorted({(t["crawled_at"], t["revision"]) for t in told["timeline"] if t["status"] == "counted"})
-            found[url] = (crawls[0][0], crawls[-1][0], len(told["revisions"]), len(crawls), len(told["changes"]))
-    return found
+            history = reports.page_history(database, reports.find_page(database, settings.urls.build_canonicaliser(), url, None))
+            crawls = sorted({(t["crawled_at"], t["revision"]) for t in history["timeline"] if t["status"] == "counted"})
+            counts[url] = (crawls[0][0], crawls[-1][0], len(history["revisions"]), len(crawls), len(history["changes"]))
+    return counts
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 2000])
 @pytest.mark.parametrize("seed", range(2))
-def test_what_is_due_comes_out_as_if_everything_were_worked_out_anew(
+def test_incremental_summaries_equal_summaries_computed_from_scratch(
     folder: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, seed: int
 ) -> None:
     monkeypatch.setattr(summaries, "PAGES_PER_BATCH", at_once)
     rng = random.Random(seed)
-    made = crawls(rng, 24)
+    articles = crawls(rng, 24)
     for step in range(5):
         for _ in range(rng.choice((1, 5, 20))):
-            article = next(made)
+            article = next(articles)
             article.write(folder / "crawl" / f"{step}", f"{rng.randrange(30)}.md")
         assert run(folder, "scan").code == 0
-        assert stored(folder) == recompute_clusters(folder)
-        incremental = rows(folder)
-        told = {r[1]: r for r in incremental if r[0] == "article"}
-        history = counted(folder)
-        assert told.keys() == history.keys()
-        for url, row in told.items():
+        assert stored_members(folder) == recompute_clusters(folder)
+        incremental = stored_rows(folder)
+        article_rows = {r[1]: r for r in incremental if r[0] == "article"}
+        history = counts_of_histories(folder)
+        assert article_rows.keys() == history.keys()
+        for url, row in article_rows.items():
             assert (row[5], row[6], row[9], row[10], row[11]) == history[url], url
         assert run(folder, "reindex", "--summaries").code == 0
-        assert rows(folder) == incremental
-    assert any(stored(folder).values())
+        assert stored_rows(folder) == incremental
+    assert any(stored_members(folder).values())
 
 
-def test_places_say_who_is_a_representative_and_who_a_member(folder: Path) -> None:
+def test_summaries_hold_the_cluster_role(folder: Path) -> None:
     body = " ".join(words(random.Random(1), 80))
     for n in range(3):
         ArticleFile(body=body, aid=f"{n:010}", oid=f"{901 + n}", publisher=f"신문 {n}", published_at=f"2026-03-02 09:{n}0").write(
@@ -114,7 +114,7 @@ def test_the_first_hour_is_counted_from_the_first_publication(folder: Path, betw
         assert db.execute("SELECT first_hour_articles FROM clusters").fetchone() == (first_hour,)
 
 
-def test_houses_of_other_aliases_are_worked_out_again(folder: Path) -> None:
+def test_reindex_applies_new_aliases_to_summaries(folder: Path) -> None:
     ArticleFile(publisher="한빛").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     (folder / "config.toml").write_text(CONFIG + '[publishers]\naliases = [{ name = "한빛일보", names = ["한빛"] }]\n')
@@ -125,11 +125,11 @@ def test_houses_of_other_aliases_are_worked_out_again(folder: Path) -> None:
         assert db.execute("SELECT publisher FROM summaries").fetchall() == [("한빛일보",)]
 
 
-def test_what_a_killed_process_left_due_is_worked_off_by_the_next_scan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_scan_updates_summaries_that_a_killed_process_left_dirty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(3)
-    made = crawls(rng, 12)
+    articles = crawls(rng, 12)
     for n in range(30):
-        next(made).write(folder / "crawl", f"{n}.md")
+        next(articles).write(folder / "crawl", f"{n}.md")
     with monkeypatch.context() as patch:
         patch.setattr(summaries, "update_all_summaries", lambda *_: 0)
         assert run(folder, "scan").code == 0
@@ -138,10 +138,10 @@ def test_what_a_killed_process_left_due_is_worked_off_by_the_next_scan(folder: P
     assert run(folder, "status", "--format", "json").json()["dirty_pages"] > 0
     assert run(folder, "scan").code == 0
     assert run(folder, "status", "--format", "json").json()["dirty_pages"] == 0
-    assert stored(folder) == recompute_clusters(folder)
+    assert stored_members(folder) == recompute_clusters(folder)
 
 
-def test_pages_that_merge_leave_nothing_behind(folder: Path) -> None:
+def test_merged_pages_leave_no_summaries_behind(folder: Path) -> None:
     body = " ".join(words(random.Random(1), 80))
     for n, query in enumerate(("a", "b")):
         ArticleFile(body=body, url=f"https://paper.example/{n}?x={query}", oid="", aid="").write(folder / "crawl", f"{n}.md")
@@ -152,63 +152,63 @@ def test_pages_that_merge_leave_nothing_behind(folder: Path) -> None:
     (folder / "config.toml").write_text(CONFIG + '[[urls.rules]]\npattern = "other.example/{n}"\ntemplate = "https://other.example/{n}"\n')
     assert run(folder, "reindex", "--urls").code == 0
     assert run(folder, "scan").code == 0
-    assert stored(folder) == recompute_clusters(folder)
-    assert {r[1] for r in rows(folder)} == counted(folder).keys()
+    assert stored_members(folder) == recompute_clusters(folder)
+    assert {r[1] for r in stored_rows(folder)} == counts_of_histories(folder).keys()
     assert run(folder, "doctor").code == 0
 
 
-def test_working_off_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = crawls(random.Random(4), 12)
+def test_updating_summaries_is_atomic(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    articles = crawls(random.Random(4), 12)
     for n in range(20):
-        next(made).write(folder / "crawl", f"{n}.md")
+        next(articles).write(folder / "crawl", f"{n}.md")
     settings = load(str(folder / "config.toml")).settings
     settings = settings.model_copy(update={"database": settings.database.model_copy(update={"path": str(folder / "dedup.db")})})
     with monkeypatch.context() as patch:
         patch.setattr(summaries, "update_all_summaries", lambda *_: 0)
         assert run(folder, "scan").code == 0
 
-    def fails(*_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise RuntimeError("as if killed")
 
     with open_writable(settings.database.path, "test") as database:
-        due = store.statistics.count(database, "dirty_pages")
+        dirty = store.statistics.count(database, "dirty_pages")
         with monkeypatch.context() as patch:
-            patch.setattr(summaries, "_update_clusters", fails)
+            patch.setattr(summaries, "_update_clusters", fail)
             with pytest.raises(RuntimeError, match="as if killed"):
                 update_summaries(database, settings, 100)
-        assert (store.statistics.count(database, "dirty_pages"), store.statistics.count(database, "summaries")) == (due, 0)
+        assert (store.statistics.count(database, "dirty_pages"), store.statistics.count(database, "summaries")) == (dirty, 0)
 
 
-@pytest.mark.parametrize("looks", [0, 1, 2, 3])
-def test_where_there_is_no_time_for_it_everything_is_due_as_before(folder: Path, looks: int) -> None:
-    made = crawls(random.Random(6), 12)
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_an_interrupted_update_leaves_everything_dirty(folder: Path, steps: int) -> None:
+    articles = crawls(random.Random(6), 12)
     for n in range(60):
-        next(made).write(folder / "crawl", f"{n}.md")
+        next(articles).write(folder / "crawl", f"{n}.md")
     assert run(folder, "scan").code == 0
     settings = load(str(folder / "config.toml")).settings
     with open_writable(str(folder / "dedup.db"), "test") as database:
         with database.transaction() as transaction:
             store.summaries.delete_all(transaction)
-        due, asked = store.statistics.count(database, "dirty_pages"), iter([False] * looks)
-        assert update_summaries(database, settings, 1000, lambda: next(asked, True)) == 0
-        assert [store.statistics.count(database, t) for t in ("dirty_pages", "summaries", "clusters")] == [due, 0, 0]
+        dirty, stops = store.statistics.count(database, "dirty_pages"), iter([False] * steps)
+        assert update_summaries(database, settings, 1000, lambda: next(stops, True)) == 0
+        assert [store.statistics.count(database, t) for t in ("dirty_pages", "summaries", "clusters")] == [dirty, 0, 0]
         assert database.lock.activity == ""
-        assert update_summaries(database, settings, 1000, lambda: False) == due
+        assert update_summaries(database, settings, 1000, lambda: False) == dirty
 
 
-def test_whether_there_is_time_is_asked_before_anything_is_summed_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_checks_for_a_stop_before_it_starts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ArticleFile().write(folder / "crawl")
     assert run(folder, "scan").code == 0
-    settings, summarised = load(str(folder / "config.toml")).settings, []
-    monkeypatch.setattr(summaries, "_summarise_pages", lambda _, __, pages: summarised.append(pages))
+    settings, summarised_pages = load(str(folder / "config.toml")).settings, []
+    monkeypatch.setattr(summaries, "_summarise_pages", lambda _, __, pages: summarised_pages.append(pages))
     with open_writable(str(folder / "dedup.db"), "test") as database:
         with database.transaction() as transaction:
             store.summaries.mark_all_dirty(transaction)
         assert update_summaries(database, settings, 100, lambda: True) == 0
-    assert summarised == []
+    assert summarised_pages == []
 
 
-def test_once_it_is_worked_off_nobody_is_told_that_it_is_being_worked_off(folder: Path) -> None:
+def test_the_activity_is_cleared_after_an_update(folder: Path) -> None:
     ArticleFile().write(folder / "crawl")
     assert run(folder, "scan").code == 0
     settings = load(str(folder / "config.toml")).settings
@@ -219,47 +219,47 @@ def test_once_it_is_worked_off_nobody_is_told_that_it_is_being_worked_off(folder
         assert database.lock.activity == ""
 
 
-def test_doctor_finds_summaries_that_are_not_as_they_should_be_and_repairs_them(folder: Path) -> None:
-    made = crawls(random.Random(5), 12)
+def test_doctor_finds_and_repairs_wrong_summaries(folder: Path) -> None:
+    articles = crawls(random.Random(5), 12)
     for n in range(40):
-        next(made).write(folder / "crawl", f"{n}.md")
+        next(articles).write(folder / "crawl", f"{n}.md")
     assert run(folder, "scan").code == 0
-    before = rows(folder)
+    before = stored_rows(folder)
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         db.execute("DELETE FROM summaries WHERE page_id = (SELECT min(page_id) FROM summaries)")
         db.execute("UPDATE clusters SET size = size + 1 WHERE page_id = (SELECT min(page_id) FROM clusters)")
         db.commit()
-    found = run(folder, "doctor")
-    assert found.code == 1
-    assert "pages without a summary" in found.out
-    assert "clusters whose size does not match" in found.out
+    result = run(folder, "doctor")
+    assert result.code == 1
+    assert "pages without a summary" in result.out
+    assert "clusters whose size does not match" in result.out
     assert run(folder, "doctor", "--repair").code == 0
-    assert rows(folder) == before
+    assert stored_rows(folder) == before
 
 
-def test_a_page_that_leaves_a_cluster_leaves_it_to_the_others(folder: Path) -> None:
+def test_a_cluster_without_its_representative_gets_another_one(folder: Path) -> None:
     body = " ".join(words(random.Random(1), 80))
     for n in range(3):
         ArticleFile(body=body, aid=f"{n:010}", published_at=f"2026-03-02 09:{n}0").write(folder / "crawl")
     assert run(folder, "scan").code == 0
-    assert len(stored(folder)["https://n.news.naver.com/mnews/article/901/0000000000"]) == 2
+    assert len(stored_members(folder)["https://n.news.naver.com/mnews/article/901/0000000000"]) == 2
     ArticleFile(body=" ".join(words(random.Random(2), 80)), aid=f"{0:010}", crawled_at="2026-03-03 00:30:00").write(
         folder / "crawl" / "later"
     )
     assert run(folder, "scan").code == 0
-    assert stored(folder) == recompute_clusters(folder)
-    assert len(stored(folder)["https://n.news.naver.com/mnews/article/901/0000000001"]) == 1
+    assert stored_members(folder) == recompute_clusters(folder)
+    assert len(stored_members(folder)["https://n.news.naver.com/mnews/article/901/0000000001"]) == 1
 
 
-def test_a_daemon_sums_up_while_nothing_waits(crawl: Path, db: Path) -> None:
+def test_a_daemon_updates_summaries_when_idle(crawl: Path, db: Path) -> None:
     ArticleFile(aid=f"{0:010}").write(crawl)
     with watching(crawl, db) as daemon:
         for n in range(1, 4):
             ArticleFile(aid=f"{n:010}").write(crawl)
-        daemon.wait_until(lambda: _summed(db) == (4, 0))
+        daemon.wait_until(lambda: _summary_counts(db) == (4, 0))
         assert daemon.leave() == 0
 
 
-def _summed(db: Path) -> tuple[int, int]:
+def _summary_counts(db: Path) -> tuple[int, int]:
     with open_database(str(db)) as database:
         return store.statistics.count(database, "summaries"), store.statistics.count(database, "dirty_pages")
