@@ -31,7 +31,7 @@ _METAVAR = re.compile(r"\b[A-Z][A-Z ]*\b")
 
 def render_pages(date: str) -> dict[str, str]:
     """Return the source of every page by its file name. `date` is the date of the manual (ISO 8601)."""
-    return {f"{_page_name(ctx)}.1": _render_page(ctx, date) for ctx in _walk(_context(cli, "dedup"))}
+    return {f"{_page_name(ctx)}.1": render_page(ctx, date) for ctx in _walk(_context(cli, "dedup"))}
 
 
 def write_pages(directory: str) -> list[str]:
@@ -69,7 +69,8 @@ def _page_name(ctx: click.Context) -> str:
     return ctx.command_path.replace(" ", "-")
 
 
-def _render_page(ctx: click.Context, date: str) -> str:
+def render_page(ctx: click.Context, date: str) -> str:
+    """Return the source of the page of one command. A context names the command and its parents."""
     name = _page_name(ctx)
     summary, *paragraphs = _paragraphs(ctx.command.help)
     lines = [
@@ -130,7 +131,7 @@ def _render_options(ctx: click.Context) -> Iterator[str]:
 def _render_commands(ctx: click.Context) -> Iterator[str]:
     """The commands of a group, with the headings of `dedup --help` in the page of the program."""
     contexts = _subcommands(ctx)
-    for heading, names in COMMAND_GROUPS.items() if ctx.parent is None else [("", contexts)]:
+    for heading, names in COMMAND_GROUPS.items() if ctx.command is cli else [("", contexts)]:
         if heading:
             yield f'.SS "{_escape(heading)}"'
         for name in names:
