@@ -113,6 +113,7 @@ def test_groff_has_nothing_to_warn_of(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.system
 @pytest.mark.skipif(shutil.which("mandoc") is None, reason="needs mandoc")
 def test_mandoc_has_nothing_to_warn_of(tmp_path: Path) -> None:
     paths = [str(tmp_path / name) for name in write_pages(str(tmp_path))]
