@@ -170,7 +170,7 @@ def written_configuration(folder: Path) -> str:
     shutil.copy(TOP / "config.toml", folder)
     subprocess.run(["sh", "-c", documented("sh", "sed")], cwd=folder, check=True)
     (folder / "config.toml").unlink()
-    source = folder / MOUNTS[CONFIG]["source"]
+    source = folder / str(MOUNTS[CONFIG]["source"])
     text = source.read_text("utf-8")
     source.unlink()
     return text

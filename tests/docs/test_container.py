@@ -243,6 +243,7 @@ def test_the_documented_configuration_has_the_paths_of_the_container(tmp_path: P
     assert settings.database.path == f"{DATA}/dedup.db"
 
 
+@pytest.mark.slow
 def test_the_daemon_runs_reports_its_health_and_stops(tmp_path: Path) -> None:
     """On the sample crawl. It writes nothing outside the volume."""
     made = lay_out(tmp_path)
@@ -263,6 +264,7 @@ def test_the_daemon_runs_reports_its_health_and_stops(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_documented_dashboard_is_served_with_the_token_of_the_environment(tmp_path: Path) -> None:
     port = free_port()
     made = lay_out(tmp_path, dashboard_port=port)

@@ -95,6 +95,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 def test_the_commands_work_without_the_packages_that_may_be_removed(sampled: Sampled, tmp_path: Path) -> None:
     assert run(tmp_path, "sample", ".").code == 0
     subprocess.run([sys.executable, "-c", WITHOUT, tmp_path, *COMMANDS], cwd=TOP, timeout=240, check=True)
