@@ -149,7 +149,7 @@ def lay_out(root: Path, *, dashboard_port: int | None = None) -> Container:
     program.parent.mkdir(parents=True)
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m dedup "$@"\n')
     program.chmod(0o755)
-    identity = {"UID": str(os.getuid()), "GID": str(os.getgid())}
+    identity = {"USER_ID": str(os.getuid()), "GROUP_ID": str(os.getgid())}
     container.inside(DATA).parent.mkdir(parents=True)
     for run in IMAGE.all("RUN"):
         subprocess.run(["sh", "-c", run.value.replace(DATA, str(container.inside(DATA)))], env=os.environ | identity, check=True)

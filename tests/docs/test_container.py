@@ -150,8 +150,8 @@ def test_every_variable_of_compose_is_documented_and_goes_where_it_is_read() -> 
 
 
 def test_the_user_is_not_root() -> None:
-    assert IMAGE.one("USER").value == "$UID:$GID"
-    assert all(int(IMAGE.variables("ARG")[name]) >= 1000 for name in ("UID", "GID"))
+    assert IMAGE.one("USER").value == "$USER_ID:$GROUP_ID"
+    assert all(int(IMAGE.variables("ARG")[name]) >= 1000 for name in ("USER_ID", "GROUP_ID"))
     assert SERVICE.keys() & {"user", "privileged", "cap_add"} == set()
 
 
