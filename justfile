@@ -38,6 +38,10 @@ format:
 docs:
     {{ python }} -m sphinx -W -b dirhtml docs build/docs
 
+# Write the manual pages into build/man; a wheel has them in share/man
+man:
+    {{ python }} -m dedup.cli.man_pages build/man
+
 # Measure the whole job on invented articles
 bench *args:
     {{ python }} -m benchmarks {{ args }}

@@ -1,3 +1,3 @@
 """Deduplication and change tracking for crawled articles."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
