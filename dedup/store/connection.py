@@ -137,22 +137,30 @@ def open_database(path: str) -> Iterator[Database]:
         raise DatabaseMissingError(path=path)
     connection = connect_readonly(path)
     try:
-        try:
+        with translate_read_errors(connection, path):
             db = sqlite_utils.Database(connection)
             refuse_unknown_version(db, path)
             if schema.has_pending_migrations(db):
                 raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; run 'dedup scan' to update it")
             connection.execute("BEGIN")
             yield Database(db, path)
-        except SUSPICIOUS_ERRORS as error:
-            with suppress(sqlite3.Error):
-                connection.rollback()
-            require_sound(connection, path, error)
-            raise
-        except sqlite3.Error as error:
-            raise to_dedup_error(DatabaseUnreadableError, path, error) from error
     finally:
         connection.close()
+
+
+@contextmanager
+def translate_read_errors(connection: sqlite3.Connection, path: str) -> Iterator[None]:
+    """Raise DatabaseUnreadableError for an SQLite error in the block, and DatabaseDamagedError for any error that a damaged database
+    caused."""
+    try:
+        yield
+    except SUSPICIOUS_ERRORS as error:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        require_sound(connection, path, error)
+        raise
+    except sqlite3.Error as error:
+        raise to_dedup_error(DatabaseUnreadableError, path, error) from error
 
 
 def connect_readonly(path: str) -> sqlite3.Connection:
