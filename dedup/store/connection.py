@@ -17,7 +17,14 @@ from urllib.parse import quote
 
 import sqlite_utils
 
-from dedup.errors import DatabaseMissingError, DatabaseNewerError, DatabaseTooOldError, DatabaseUnreadableError, ForeignWalError
+from dedup.errors import (
+    DatabaseBusyError,
+    DatabaseMissingError,
+    DatabaseNewerError,
+    DatabaseTooOldError,
+    DatabaseUnreadableError,
+    ForeignWalError,
+)
 from dedup.files import disk_errors
 from dedup.store import schema, wal
 from dedup.store.corruption import SQLITE_ERRORS, SUSPICIOUS_ERRORS, require_sound, to_dedup_error
@@ -40,6 +47,9 @@ def open_writable(path: str, purpose: str) -> Iterator[WritableDatabase]:
     """
     schema.require_sqlite()
     require_dedup_database(path)
+    holder = current_holder(path)
+    if holder is not None:  # of this process perhaps: to open and close the file would drop the locks of its SQLite connection
+        raise DatabaseBusyError(path=path, holder=holder.description)
     _create_file(path)
     lock = Lock(path, purpose)
     try:
