@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from dedup import heartbeat
+from dedup.config import Settings
 from dedup.daemon import health_file
 from dedup.daemon.alert_pump import AlertPump
 from dedup.daemon.background import BackgroundWorker
@@ -25,7 +27,8 @@ from dedup.scan.counts import ScanCounts, save_last_scan
 from dedup.scan.isolation import log_error_once, summarise_error
 from dedup.scan.roots import CrawlDirectory, find_absent_mounts, is_absent
 from dedup.scan.scanner import Scan
-from dedup.scan.session import Session
+from dedup.scan.session import Session, open_session
+from dedup.store.database_files import are_open
 
 TICK_SECONDS = 1.0
 """Seconds between checks of the observer, and longest pause between rounds."""
@@ -70,6 +73,35 @@ def run(session: Session, stop: threading.Event, on_committed: BatchListener | N
         _Loop(session, stop, watcher, on_committed, notify).run()
     finally:
         watcher.close()
+
+
+def run_until_stopped(
+    settings: Settings,
+    stop: threading.Event,
+    *,
+    alert_on_import: bool = False,
+    configured_directories: Sequence[str] | None = None,
+    enter_session: Callable[[Session], AbstractContextManager[None]] = lambda _: nullcontext(),
+    on_committed: BatchListener | None = None,
+    notify: Notify = notify_systemd,
+) -> None:
+    """Open the database and watch until `stop` is set. If the database's write-ahead log is lost, open it again.
+
+    `enter_session` receives each session and returns the context in which to watch. `configured_directories` are as for `open_session`,
+    which raises the errors of opening.
+    """
+    while not stop.is_set():
+        try:
+            with (
+                open_session(settings, "watch", alert_on_import=alert_on_import, configured_directories=configured_directories) as session,
+                enter_session(session),
+            ):
+                run(session, stop, on_committed, notify)
+        except WalLostError as error:
+            _log.warning("%s", error)
+            if are_open(settings.database.path):  # by a thread that hangs: a second connection would use the old files
+                raise
+            _log.info("reopening the database")
 
 
 class _Loop:
