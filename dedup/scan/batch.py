@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from dedup.matching.matcher import Matcher
-from dedup.model import Article, CheckStatus, Fault, MismatchCause, SightingStatus, TimeSource
+from dedup.model import Article, CheckStatus, Fault, FileOutcome, MismatchCause, SightingStatus, TimeSource
 from dedup.scan.counts import ScanCounts
 from dedup.scan.events import Policy
 from dedup.scan.extract import Extraction
@@ -22,9 +22,6 @@ from dedup.text import sanitise
 
 Report = Callable[[str, str], None]
 """Receives the kind of a noteworthy event and one line that describes it."""
-
-FileOutcome = Literal["new", "changed", "moved", "unchanged", "reread"]
-"""`unchanged` and `reread`: the file has the recorded bytes, and was recorded again because its text was pruned or settings changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,12 @@ from dedup import store
 from dedup.errors import DedupError
 from dedup.matching.candidates import CandidateSet
 from dedup.matching.matcher import Matcher
-from dedup.model import Match
+from dedup.model import FileOutcome, Match
 from dedup.scan.batch import (
     BatchContext,
     BatchListener,
     BatchReading,
     CommittedBatch,
-    FileOutcome,
     IdAllocator,
     RecordedFault,
     RecordedFile,
