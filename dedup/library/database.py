@@ -46,8 +46,11 @@ class Database:
     def __init__(self, path: StrPath | None = None, *, settings: SettingsSource = None) -> None:
         self.settings = resolve_settings(settings, database=path)
         self.path = self.settings.database.path
-        self._exit = ExitStack()
-        self._database = self._exit.enter_context(store.open_database(self.path))
+        with ExitStack() as opened:
+            self._database = opened.enter_context(store.open_database(self.path))
+            with self._translate_errors():
+                store.settings.get(self._database, "uuid")  # SQLite takes the state of the moment when something is read first
+            self._exit = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -143,3 +144,39 @@ def test_a_writer_that_opens_a_file_during_the_probe_does_not_end_a_process_with
     if not seen:
         pytest.skip(f"this file system grants no leases ({state})")
     assert (state, seen) == ("free", [True])
+
+
+_LOCKS = """
+import fcntl, json, os, struct, sys
+
+def is_locked(path, first, count):
+    record = struct.pack("@hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, first, count, 0)
+    return struct.unpack("@hhqqi4x", fcntl.fcntl(os.open(path, os.O_RDWR), fcntl.F_GETLK, record))[0] != fcntl.F_UNLCK
+
+print(json.dumps([is_locked("dedup.db", 0x4000_0002, 510), is_locked("dedup.db-shm", 123, 5)]))
+"""
+"""Bytes that SQLite locks while a connection has a database open, and while it reads from one moment's state."""
+
+
+def test_a_scan_leaves_a_database_readable_that_is_open_in_the_same_process(tmp_path: Path) -> None:
+    """Closing any descriptor of a file would drop the locks of SQLite, and another program could change what is being read."""
+    ARTICLE.write(tmp_path / "crawl")
+    names = {"directories": [tmp_path / "crawl"], "database": tmp_path / "dedup.db"}
+    dedup.scan(**names)
+    with dedup.open_database(tmp_path / "dedup.db") as database:
+        assert run_program(_LOCKS, tmp_path) == [True, True]
+        Made(aid="2", body="A storm closed the coastal road on Friday. " * 4).write(tmp_path / "crawl")
+        assert dedup.scan(**names).new == 1
+        with dedup.watch(**names), pytest.raises(dedup.DatabaseBusyError):
+            dedup.scan(**names)
+        assert run_program(_LOCKS, tmp_path) == [True, True]
+        with pytest.raises(dedup.UnknownPageError):
+            database.history("901_2")
+    assert [name for name in os.listdir("/proc/self/fd") if _target(name).startswith(f"{tmp_path}/dedup.db-")] == []
+
+
+def _target(descriptor: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""
