@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import dedup
+from dedup.config import CrawlConfig, DatabaseConfig
 from tests.builders.command import run
 from tests.builders.crawl import Made
 from tests.builders.library import lay_out_sample, run_program
@@ -161,14 +162,15 @@ print(json.dumps([is_locked("dedup.db", 0x4000_0002, 510), is_locked("dedup.db-s
 def test_a_scan_leaves_a_database_readable_that_is_open_in_the_same_process(tmp_path: Path) -> None:
     """Closing any descriptor of a file would drop the locks of SQLite, and another program could change what is being read."""
     ARTICLE.write(tmp_path / "crawl")
-    names = {"directories": [tmp_path / "crawl"], "database": tmp_path / "dedup.db"}
-    dedup.scan(**names)
+    crawl = CrawlConfig(directories=(str(tmp_path / "crawl"),), settle_seconds=0.0)
+    settings = dedup.Settings(crawl=crawl, database=DatabaseConfig(path=str(tmp_path / "dedup.db")))
+    dedup.scan(settings)
     with dedup.open_database(tmp_path / "dedup.db") as database:
         assert run_program(_LOCKS, tmp_path) == [True, True]
         Made(aid="2", body="A storm closed the coastal road on Friday. " * 4).write(tmp_path / "crawl")
-        assert dedup.scan(**names).new == 1
-        with dedup.watch(**names), pytest.raises(dedup.DatabaseBusyError):
-            dedup.scan(**names)
+        assert dedup.scan(settings).new == 1
+        with dedup.watch(settings), pytest.raises(dedup.DatabaseBusyError):
+            dedup.scan(settings)
         assert run_program(_LOCKS, tmp_path) == [True, True]
         with pytest.raises(dedup.UnknownPageError):
             database.history("901_2")
