@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -157,6 +158,27 @@ def test_closing_while_batches_wait_does_not_block(crawl: Path, settings: dedup.
         next(batches)
     result = dedup.scan(settings)
     assert (result.files, result.faults) == (4, 0)
+
+
+def test_the_loop_goes_on_when_the_log_of_the_database_was_removed(crawl: Path, db: Path, settings: dedup.Settings) -> None:
+    FIRST.write(crawl)
+    with dedup.watch(settings) as batches:
+        next(batches)
+        db.with_name("dedup.db-wal").unlink()
+        SECOND.write(crawl)
+        assert [file.url for file in next(batches).new] == [SECOND.address]
+    assert dedup.scan(settings).unchanged == 2
+
+
+def test_an_error_that_ends_the_work_is_raised_by_the_loop(crawl: Path, db: Path, settings: dedup.Settings) -> None:
+    FIRST.write(crawl)
+    with dedup.watch(settings) as batches:
+        next(batches)
+        shutil.copy(db, db.with_name("copy.db"))
+        db.with_name("copy.db").rename(db)
+        with pytest.raises(dedup.errors.DatabaseReplacedError):
+            next(batches)
+        assert list(batches) == []
 
 
 def test_systemd_is_not_notified(crawl: Path, settings: dedup.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
