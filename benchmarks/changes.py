@@ -11,7 +11,7 @@ from benchmarks.corpus import language
 from dedup.changes import PageHistory, PageState, classify_change, diff
 from dedup.changes.diff import render
 from dedup.config import Settings
-from dedup.scan.recipes import build_change_rules
+from dedup.pipeline.recipes import build_change_rules
 
 METADATA = (("author", ""), ("category", ""), ("published_at", "2026-03-05T01:30:00+00:00"), ("publisher", "한빛일보"))
 

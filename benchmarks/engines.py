@@ -15,7 +15,7 @@ import xxhash
 
 from dedup.index.lsh import CandidateIndex, LshCandidates
 from dedup.matching.indexes import MatchIndexes
-from dedup.scan.extract import ExtractOptions, extract_files
+from dedup.pipeline.extract import ExtractOptions, extract_files
 from dedup.similarity import minhash
 from dedup.similarity.minhash import SignedText
 from dedup.text import normalise

@@ -25,8 +25,8 @@ import click
 
 from dedup import process, reports
 from dedup.config import CrawlConfig, DatabaseConfig, Settings
-from dedup.scan.scanner import Scan
-from dedup.scan.session import Session, open_session
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import Session, open_session
 from dedup.store import open_database
 
 SIZES = (1_000, 2_000, 4_000)

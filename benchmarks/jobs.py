@@ -20,8 +20,8 @@ from benchmarks.stages import stages
 from dedup import process, store
 from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
 from dedup.matching.thresholds import Assessment, MatchCriteria
-from dedup.scan.scanner import Scan
-from dedup.scan.session import open_session
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import open_session
 from dedup.search import rebuild, search_revisions
 from dedup.store import open_database, open_writable
 from dedup.text.publishers import PublisherResolver

@@ -15,10 +15,10 @@ from dedup.index.passages import PassageIndex
 from dedup.matching.matcher import Matcher
 from dedup.matching.passage_matcher import PassageMatcher
 from dedup.matching.thresholds import MatchCriteria
-from dedup.scan.counts import ScanCounts
-from dedup.scan.extract import extract_files
-from dedup.scan.scanner import Scan
-from dedup.scan.session import open_session
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.extract import extract_files
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import open_session
 from dedup.similarity import winnowing
 from dedup.store import WritableDatabase
 from dedup.text.urls import Canonicaliser

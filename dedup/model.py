@@ -19,6 +19,10 @@ SightingStatus = Literal["counted", "truncated", "overruled", "superseded"]
 differs from an earlier verified reading of the same crawl; `superseded` differs from a later reading of the same crawl, and neither is
 verified."""
 
+FileOutcome = Literal["new", "changed", "moved", "unchanged", "reread"]
+"""What a file was when its article was recorded. `unchanged` and `reread`: it has the recorded bytes, and was recorded again because its
+text was pruned or settings changed."""
+
 TimeSource = Literal["file", "mtime"]
 """Source of a crawl time: the text of the file, or its modification time."""
 

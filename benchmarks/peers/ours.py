@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from benchmarks.peers.harness import NUM_PERM, THRESHOLD, Pair, Way, run
 from dedup.index.lsh import LshCandidates, new_index
 from dedup.model import NO_COMMIT
-from dedup.scan.scanner import BATCH_FILES
+from dedup.pipeline.scanner import BATCH_FILES
 from dedup.similarity import jit, minhash
 from dedup.similarity.minhash import SignedText
 

@@ -10,14 +10,13 @@ import click
 
 from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
-from dedup.cli.history import resolve_page
 from dedup.text.sanitise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
     from dedup.changes.diff import Operation
     from dedup.config import Settings
     from dedup.model import Article
-    from dedup.scan.extract import Extraction
+    from dedup.pipeline.extract import Extraction
 
 
 @click.command()
@@ -71,7 +70,7 @@ def _diff_revisions(settings: Settings, page: str, from_: int | None, to: int | 
     from dedup.store import open_database
 
     with open_database(settings.database.path) as database:
-        return reports.compare_revisions(database, resolve_page(database, settings, page), from_, to)
+        return reports.compare_revisions(database, reports.resolve_page(database, settings, page), from_, to)
 
 
 def _diff_files(settings: Settings, path_a: str, path_b: str) -> dict[str, Any]:

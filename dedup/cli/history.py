@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dedup.cli.common import CommonOptions, common_options, format_option, print_csv, print_json
 from dedup.text.format import format_count
 from dedup.text.sanitise import to_printable
-
-if TYPE_CHECKING:
-    from dedup.config import Settings
-    from dedup.store import Database
 
 TIMELINE_COLUMNS = ("crawled_at", "revision", "check", "cause", "status", "crawled_at_source", "gone", "path")
 
@@ -41,26 +36,13 @@ def history(options: CommonOptions, page: str, output_format: str) -> None:
 
     settings = options.load().settings
     with open_database(settings.database.path) as database:
-        result = reports.page_history(database, resolve_page(database, settings, page))
+        result = reports.page_history(database, reports.resolve_page(database, settings, page))
     if output_format == "json":
         print_json(result)
     elif output_format == "csv":
         print_csv(TIMELINE_COLUMNS, result["timeline"])
     else:
         _print(result)
-
-
-def resolve_page(database: Database, settings: Settings, reference: str) -> int:
-    """Return the id of the page that a URL, article id or path names. Raises UnknownPageError, AmbiguousPageError."""
-    from dedup import reports, store
-
-    path = os.path.abspath(os.fsencode(reference))
-    path_parts = None
-    for directory in store.directories.paths(database):
-        if path.startswith(directory + b"/"):
-            folder, _, name = path[len(directory) + 1 :].rpartition(b"/")
-            path_parts = (directory, folder, name)
-    return reports.find_page(database, settings.urls.build_canonicaliser(), reference, path_parts)
 
 
 def _print(result: dict[str, Any]) -> None:

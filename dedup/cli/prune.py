@@ -137,8 +137,8 @@ def _rebuild_indexes(database: WritableDatabase, settings: Settings, lock: Lock,
     """Rebuild the candidate and passage indexes, unless a 'dedup reindex' is pending that rebuilds them."""
     from dedup.errors import RecipeChangedError
     from dedup.matching.matcher import Matcher
-    from dedup.scan import recipes
-    from dedup.scan.session import build_matching
+    from dedup.pipeline import recipes
+    from dedup.pipeline.session import build_matching
 
     matcher = Matcher(database, build_matching(settings), settings.publishers.build_publishers())
     try:

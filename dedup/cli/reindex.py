@@ -80,7 +80,7 @@ def reindex(
 
 def _pending_steps(options: CommonOptions, settings: Settings) -> list[str]:
     """Return the steps that changed settings require, and print those settings. `urls` includes `matches`, the default step."""
-    from dedup.scan import recipes
+    from dedup.pipeline import recipes
     from dedup.store import open_database
 
     with open_database(settings.database.path) as reader:
@@ -96,8 +96,8 @@ def _reindex_derived(options: CommonOptions, settings: Settings, step: str) -> d
     from dedup.maintenance import summaries
     from dedup.maintenance.reindex import reindex_changes, reindex_signatures, reindex_urls
     from dedup.matching.matcher import Matcher
-    from dedup.scan import recipes
-    from dedup.scan.session import build_extract_options, build_matching
+    from dedup.pipeline import recipes
+    from dedup.pipeline.session import build_extract_options, build_matching
     from dedup.store import open_writable
 
     read_options, matching = build_extract_options(settings), build_matching(settings)
@@ -124,8 +124,8 @@ def _reread_files(options: CommonOptions, settings: Settings) -> dict[str, int]:
     from dedup import store
     from dedup.maintenance import summaries
     from dedup.maintenance.reindex import reindex_readings
-    from dedup.scan import recipes
-    from dedup.scan.session import open_session
+    from dedup.pipeline import recipes
+    from dedup.pipeline.session import open_session
     from dedup.store import open_database
 
     process.prepare_for_scanning()

@@ -101,7 +101,7 @@ def move(options: CommonOptions, old: str, new: str, force: bool, output_format:
       dedup roots move /srv/crawl /archive/crawl
       dedup roots move --force /srv/crawl /mnt/offline/crawl
     """
-    from dedup.scan import directories
+    from dedup.pipeline import directories
 
     settings = options.load().settings
     old_path, new_path = (os.path.abspath(os.fsencode(p)) for p in (old, new))
@@ -143,7 +143,7 @@ def retire(options: CommonOptions, directory: str, yes: bool, output_format: str
       dedup roots forget /mnt/old
       dedup roots forget --yes /mnt/old
     """
-    from dedup.scan import directories
+    from dedup.pipeline import directories
     from dedup.store import open_database
 
     settings = options.load().settings

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 import click
@@ -28,15 +26,10 @@ from dedup.text.format import format_count
 
 if TYPE_CHECKING:
     from dedup.config import Settings
-    from dedup.maintenance.summaries import SummaryFailures
-    from dedup.scan.counts import ScanCounts
-    from dedup.store import Database
+    from dedup.maintenance.full_scan import FullScan, ScanProgress
+    from dedup.pipeline.counts import ScanCounts
 
 FAIL_CONDITIONS = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
-MIN_INDEX_SECONDS = 2.0
-"""Seconds that a scan may spend on the search index afterwards,"""
-INDEX_TIME_SHARE = 0.1
-"""or this share of its own time, if that is longer."""
 
 
 @click.command()
@@ -89,7 +82,8 @@ def scan(
 
     loaded = options.load(directories)
     configured = options.load().settings.crawl.directories if directories else None
-    counts, failures = _scan(options, loaded.settings, configured, accepted_absent, alert_on_import=alert_on_import)
+    result = _scan(options, loaded.settings, configured, accepted_absent, alert_on_import=alert_on_import)
+    counts, failures = result.counts, result.failures
     if failures.last_error is not None:
         print_note(
             options,
@@ -118,49 +112,40 @@ def _scan(
     accepted_absent: tuple[str, ...],
     *,
     alert_on_import: bool,
-) -> tuple[ScanCounts, SummaryFailures]:
-    """Scan, update the summaries and the search index, and show progress.
-
-    `configured` are the crawl directories of the configuration, or None if they are the ones to scan. The paths of
-    `accepted_absent` are retired first. Returns the counts and the pages that could not be summarised.
-    """
-    from dedup.maintenance.summaries import SummaryFailures, update_all_summaries
-    from dedup.scan.counts import save_last_scan
-    from dedup.scan.roots import retire_mount
-    from dedup.scan.scanner import Scan
-    from dedup.scan.session import open_session
+) -> FullScan:
+    """Scan, and show progress. `configured` are the crawl directories of the configuration, or None if they are the ones to scan."""
+    from dedup.maintenance.full_scan import run_full_scan
+    from dedup.pipeline.session import open_session
 
     process.prepare_for_scanning()
-    failures = SummaryFailures()
     with (
         log_to_stderr(options),
         open_session(settings, "scan", alert_on_import=alert_on_import, configured_directories=configured) as session,
+        ProgressBar("scan", "files", is_shown=shows_progress(options)) as bar,
     ):
-        for path in accepted_absent:
-            retire_mount(session.database, session.directories, os.fsencode(path))
-        with ProgressBar("scan", "files", is_shown=shows_progress(options)) as progress:
-            scanner = Scan(session, threading.Event(), lambda t: progress.update(t.files, f"{t.faults:,} faults"))
-            session.matcher.progress = lambda n: progress.count_other("signatures indexed", n)
-            if progress.is_shown:
-                progress.expect(scanner.estimate_entries())
-            counts = scanner.run()
-            progress.count_other("summarising", 0)
-            update_all_summaries(session.database, settings, lambda n: progress.count_other("summarising", n), failures)
-        save_last_scan(session.database, counts, "scan", session.scopes)
-        if settings.search.index and not counts.absent_directories:
-            _update_search_index(session.database, counts.seconds)
-    return counts, failures
+        return run_full_scan(session, accept_absent=accepted_absent, progress=_build_progress(bar))
 
 
-def _update_search_index(database: Database, scan_seconds: float) -> None:
-    """Add texts to the search index, for a time in proportion to that of the scan."""
-    from dedup.search import SearchIndexer
+def _build_progress(bar: ProgressBar) -> ScanProgress:
+    """Return a receiver of a scan's progress that shows it on `bar`."""
+    from dedup.maintenance.full_scan import ScanProgress
 
-    index = SearchIndexer(database)
-    try:
-        index.update(max(MIN_INDEX_SECONDS, INDEX_TIME_SHARE * scan_seconds))
-    finally:
-        index.close()
+    class BarProgress(ScanProgress):
+        wants_estimate = bar.is_shown
+
+        def expect(self, entries: int) -> None:
+            bar.expect(entries)
+
+        def report_scanned(self, counts: ScanCounts) -> None:
+            bar.update(counts.files, f"{counts.faults:,} faults")
+
+        def report_indexed(self, signatures: int) -> None:
+            bar.count_other("signatures indexed", signatures)
+
+        def report_summarised(self, pages: int) -> None:
+            bar.count_other("summarising", pages)
+
+    return BarProgress()
 
 
 def _print_absent(options: CommonOptions, counts: ScanCounts) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +11,8 @@ from dedup.text.format import format_count
 from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
-    from dedup.config import Settings
-    from dedup.search import IndexCoverage, SearchHit
+    from dedup.search import SearchHit
     from dedup.search.highlight import HighlightedText
-    from dedup.store import Database
 
 COLUMNS = ("url", "title", "publisher", "crawled_at", "current", "state_digest", "snippet", "pruned_at")
 
@@ -43,64 +41,30 @@ def search(options: CommonOptions, query: tuple[str, ...], limit: int, output_fo
       dedup search 예산안 의결
       dedup search '"salmon pens" -opinion publisher:courier'
     """
-    from dedup.errors import QueryError
-    from dedup.search import parse_query, pieces_to_text
+    from dedup.reports.search import find_hits, hit_as_json, require_query
+    from dedup.search import pieces_to_text
     from dedup.store import open_database
 
     settings = options.load().settings
     query_text = " ".join(query)
-    if problem := parse_query(query_text).problem:
-        raise QueryError(query=query_text[:80], problem=problem)
+    require_query(query_text)
     with open_database(settings.database.path) as database:
-        hits, coverage, has_more = _find_hits(database, settings, query_text, limit)
+        found = find_hits(database, settings, query_text, limit)
+    hits, coverage = found.hits, found.coverage
     if output_format == "json":
-        print_json_array(_hit_as_json(hit) for hit in hits)
+        print_json_array(map(hit_as_json, hits))
     elif output_format == "csv":
-        print_csv(COLUMNS, (_hit_as_json(hit) | {"snippet": None if hit.snippet is None else pieces_to_text(hit.snippet)} for hit in hits))
+        print_csv(COLUMNS, (hit_as_json(hit) | {"snippet": None if hit.snippet is None else pieces_to_text(hit.snippet)} for hit in hits))
     else:
         for hit in hits:
             _print(hit)
-        click.echo(format_count(len(hits), "text") + (", and more; see --limit" if has_more else ""))
+        click.echo(format_count(len(hits), "text") + (", and more; see --limit" if found.has_more else ""))
     if coverage.indexed < coverage.total:
         print_note(
             options,
             f"Search reaches {coverage.indexed:,} of {coverage.total:,} texts; 'dedup scan' and 'dedup watch' add more,"
             " 'dedup reindex --search' adds all.",
         )
-
-
-def _find_hits(database: Database, settings: Settings, query_text: str, limit: int) -> tuple[list[SearchHit], IndexCoverage, bool]:
-    """Return up to `limit` hits, how much of the texts is indexed, and whether there are more hits. Raises SearchUnavailableError."""
-    from dedup.errors import SearchUnavailableError
-    from dedup.search import search_revisions
-
-    hits: list[SearchHit] = []
-    cursor = coverage = None
-    while True:
-        page = search_revisions(database, settings.publishers.build_publishers(), query_text, cursor, limit - len(hits))
-        if page.problem:
-            raise SearchUnavailableError(problem=page.problem)
-        hits += page.hits
-        coverage = coverage or page.coverage  # on later pages this reader may lag behind the index
-        cursor = page.next_cursor
-        if cursor is None or len(hits) == limit:
-            return hits, coverage, cursor is not None
-
-
-def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
-    from dedup.reports.history import STATE_RECIPE
-    from dedup.search import pieces_to_text
-
-    return {
-        "url": hit.url,
-        "title": pieces_to_text(hit.title),
-        "publisher": hit.publisher,
-        "crawled_at": hit.crawled_at,
-        "current": hit.current,
-        "state_digest": f"{STATE_RECIPE}:{hit.state_digest.hex()}",
-        "snippet": None if hit.snippet is None else [{"text": text, "hit": is_hit} for text, is_hit in hit.snippet],
-        "pruned_at": hit.pruned_at,
-    }
 
 
 def _print(hit: SearchHit) -> None:

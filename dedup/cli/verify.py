@@ -14,7 +14,7 @@ from dedup.text.format import format_count
 from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
-    from dedup.scan.extract import ExtractOptions, ReadResult
+    from dedup.pipeline.extract import ExtractOptions, ReadResult
 
 COLUMNS = ("path", "check", "cause", "claimed", "computed", "recipe", "fault")
 
@@ -38,7 +38,7 @@ def verify(options: CommonOptions, paths: tuple[str, ...], output_format: str) -
 
     Exit codes: 1 if a file is mismatched or cannot be read as an article.
     """
-    from dedup.scan.session import build_extract_options
+    from dedup.pipeline.session import build_extract_options
 
     read_options = build_extract_options(options.load().settings)
     counts = {"verified": 0, "mismatched": 0, "unclaimed": 0, "fault": 0}
@@ -71,7 +71,7 @@ def _read_files(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[bytes,
     """
     from dedup.files.nofollow import NoFollowTree
     from dedup.formats import READERS, name_suffix
-    from dedup.scan.extract import read_file, read_in_directory
+    from dedup.pipeline.extract import read_file, read_in_directory
 
     for path in map(os.fsencode, paths):
         if not os.path.isdir(path):
@@ -85,7 +85,7 @@ def _read_files(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[bytes,
 
 def _check_safely(path: bytes, result: ReadResult, options: ExtractOptions) -> dict[str, Any]:
     """Return the row of a file. An unexpected error becomes a fault of this file, so that the other files are still checked."""
-    from dedup.scan.isolation import internal_fault, is_file_error
+    from dedup.pipeline.isolation import internal_fault, is_file_error
     from dedup.text.sanitise import to_printable_path
 
     try:

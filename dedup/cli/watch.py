@@ -97,21 +97,10 @@ class ShutdownSignals:
 
 
 def _run_until_stopped(settings: Settings, stop: threading.Event, *, alert_on_import: bool) -> None:
-    """Run the daemon and the dashboard until `stop` is set. Reopens the database if its write-ahead log is lost."""
+    """Run the daemon and the dashboard until `stop` is set."""
     from dedup.daemon import loop
-    from dedup.errors import WalLostError
-    from dedup.scan.session import open_session
-    from dedup.store.database_files import are_open
 
-    while not stop.is_set():
-        try:
-            with open_session(settings, "watch", alert_on_import=alert_on_import) as session, run_dashboard(settings):
-                loop.run(session, stop)
-        except WalLostError as error:
-            _log.warning("%s", error)
-            if are_open(settings.database.path):  # by a thread that hangs: a second connection would use the old files
-                raise
-            _log.info("reopening the database")
+    loop.run_until_stopped(settings, stop, alert_on_import=alert_on_import, enter_session=lambda _: run_dashboard(settings))
 
 
 def _log_thread_death(thread: threading.ExceptHookArgs) -> None:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
-from dedup.cli.history import resolve_page
 from dedup.text.sanitise import to_printable, to_printable_block
-
-if TYPE_CHECKING:
-    from dedup.config import Settings
-    from dedup.reports.explain import ComparedArticle
-    from dedup.store import Database
 
 
 @click.command()
@@ -44,22 +36,12 @@ def why(options: CommonOptions, a: str, b: str, output_format: str) -> None:
     process.ignore_lease_breaks()
     with open_database(settings.database.path) as database:
         explanation = explain.explain_pair(
-            database, settings, _resolve_article(database, settings, a), _resolve_article(database, settings, b)
+            database, settings, explain.resolve_article(database, settings, a), explain.resolve_article(database, settings, b)
         )
     if output_format == "json":
         print_json(explanation)
     else:
         _print(explanation)
-
-
-def _resolve_article(database: Database, settings: Settings, reference: str) -> ComparedArticle:
-    from dedup.reports.explain import article_from_file, article_from_page
-
-    if os.path.isfile(reference):
-        return article_from_file(database, settings, os.fsencode(reference))
-    match = re.fullmatch(r"(?s)(.*)#([0-9]{1,9})", reference)
-    page, number = (match[1], int(match[2])) if match else (reference, None)
-    return article_from_page(database, settings, resolve_page(database, settings, page), number)
 
 
 def _print(explanation: dict[str, Any]) -> None:

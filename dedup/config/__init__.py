@@ -4,7 +4,7 @@
 and reads the file, `messages` words its errors.
 """
 
-from dedup.config.loader import LoadedSettings, find_config_file, load
+from dedup.config.loader import LoadedSettings, find_config_file, load, resolve
 from dedup.config.model import (
     AlertRuleConfig,
     ChangesConfig,
@@ -54,4 +54,5 @@ __all__ = [
     "flatten",
     "load",
     "mask_secret",
+    "resolve",
 ]

@@ -58,15 +58,33 @@ def load(explicit: str | None = None, *, directories: tuple[str, ...] = (), data
     settings = _validate_table(table, str(file))
     origins = {key: str(file) if _is_set(table, key) else "default" for key, _ in flatten(settings)}
     settings = _resolve_paths(settings, file.absolute().parent if file else Path.cwd())
+    settings = _override(settings, directories, database)
     if directories:
-        crawl = settings.crawl.model_copy(update={"directories": tuple(os.path.abspath(d) for d in directories)})
-        settings = settings.model_copy(update={"crawl": crawl})
         origins["crawl.directories"] = "command line"
     if database is not None:
-        settings = settings.model_copy(update={"database": _make_database_config(database)})
         origins["database.path"] = "command line"
     _check_channel_paths(settings, file)
     return LoadedSettings(settings, file, origins)
+
+
+def resolve(settings: Settings, *, directories: tuple[str, ...] = (), database: str | None = None) -> Settings:
+    """Return settings that a program built, checked and completed as `load` does for a file. Paths are relative to the current directory.
+
+    Raises ConfigError.
+    """
+    SettingsChecker(settings, "Settings").check()
+    settings = _override(_resolve_paths(settings, Path.cwd()), directories, database)
+    _check_channel_paths(settings, None)
+    return settings
+
+
+def _override(settings: Settings, directories: tuple[str, ...], database: str | None) -> Settings:
+    if directories:
+        crawl = settings.crawl.model_copy(update={"directories": tuple(os.path.abspath(d) for d in directories)})
+        settings = settings.model_copy(update={"crawl": crawl})
+    if database is not None:
+        settings = settings.model_copy(update={"database": _make_database_config(database)})
+    return settings
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from dedup.daemon import health_file
 from dedup.daemon.health_file import Degradation, DeliveryBacklog
 from dedup.daemon.health_reporter import HealthReporter
 from dedup.errors import DedupError
+from dedup.pipeline.events import Policy
+from dedup.pipeline.isolation import is_file_error, log_error_once, summarise_error
 from dedup.rules import Event
-from dedup.scan.events import Policy
-from dedup.scan.isolation import is_file_error, log_error_once, summarise_error
 from dedup.store import WritableDatabase, outbox
 from dedup.store.corruption import SUSPICIOUS_ERRORS
 from dedup.text import times

@@ -8,8 +8,8 @@ from functools import partial
 
 from dedup.daemon.backoff import Backoff
 from dedup.maintenance import summaries
-from dedup.scan.isolation import is_file_error, log_error_once, summarise_error
-from dedup.scan.session import Session
+from dedup.pipeline.isolation import is_file_error, log_error_once, summarise_error
+from dedup.pipeline.session import Session
 from dedup.search import SearchIndexer
 from dedup.store.corruption import SUSPICIOUS_ERRORS
 

@@ -10,11 +10,11 @@ from collections.abc import Collection
 
 from dedup.daemon import health_file
 from dedup.daemon.health_file import Backlog, Degradation, DegradationReason, DeliveryBacklog, Health, Phase, Rates
-from dedup.daemon.systemd import notify_systemd
+from dedup.daemon.systemd import Notify, notify_systemd
 from dedup.daemon.watch import Watcher
 from dedup.files import disk_errors
-from dedup.scan.counts import ScanCounts
-from dedup.scan.scanner import Scan
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.scanner import Scan
 from dedup.store.lock import Lock
 from dedup.text import times
 
@@ -32,13 +32,21 @@ class HealthReporter:
     wait for a retry, by the monotonic clock). The alert pump sets `delivery_backlog` and empties `new_degradations`. `unprobed` are the
     owners of files whose writers cannot be detected. `last_report` is the latest report."""
 
-    def __init__(self, path: str, lock: Lock, watcher: Watcher, live_scan: Scan, unprobed: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        path: str,
+        lock: Lock,
+        watcher: Watcher,
+        live_scan: Scan,
+        unprobed: Collection[int] = (),
+        notify: Notify = notify_systemd,
+    ) -> None:
         self.live_scan = live_scan
         self.full_scan: Scan | None = None
         self.retry_since: float | None = None
         self.delivery_backlog = DeliveryBacklog()
         self.new_degradations: list[Degradation] = []
-        self._path, self._lock, self._watcher, self._unprobed_owners = path, lock, watcher, unprobed
+        self._path, self._lock, self._watcher, self._unprobed_owners, self._notify = path, lock, watcher, unprobed, notify
         self._started_at = times.now()
         self._phase: Phase = "starting"
         self._ended_counts = ScanCounts()
@@ -93,7 +101,7 @@ class HealthReporter:
         now = time.monotonic()
         if now >= self._next_beat:
             self._next_beat = now + _WATCHDOG_INTERVAL_SECONDS
-            notify_systemd("WATCHDOG=1")
+            self._notify("WATCHDOG=1")
         if now >= self._next_report:
             self.write_report()
 
@@ -112,7 +120,7 @@ class HealthReporter:
             if self._cannot_write:
                 self._cannot_write = False
                 self._lock.set_cannot_report(on=False)
-        notify_systemd("STATUS=" + _format_status(health))
+        self._notify("STATUS=" + _format_status(health))
 
     def current_health(self) -> Health:
         """Return a report of the current state."""

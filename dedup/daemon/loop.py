@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from dedup import heartbeat
+from dedup.config import Settings
 from dedup.daemon import health_file
 from dedup.daemon.alert_pump import AlertPump
 from dedup.daemon.background import BackgroundWorker
@@ -16,15 +18,17 @@ from dedup.daemon.backoff import Backoff
 from dedup.daemon.health_file import DegradationReason
 from dedup.daemon.health_reporter import HealthReporter
 from dedup.daemon.scan_timer import ScanTimer
-from dedup.daemon.systemd import notify_systemd
+from dedup.daemon.systemd import Notify, notify_systemd
 from dedup.daemon.watch import PendingPaths, Watcher
 from dedup.daemon.watch.change_queue import topmost_folders
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError, ShutdownRequested, WalLostError
-from dedup.scan.counts import ScanCounts, save_last_scan
-from dedup.scan.isolation import log_error_once, summarise_error
-from dedup.scan.roots import CrawlDirectory, find_absent_mounts, is_absent
-from dedup.scan.scanner import Scan
-from dedup.scan.session import Session
+from dedup.pipeline.batch import BatchListener
+from dedup.pipeline.counts import ScanCounts, save_last_scan
+from dedup.pipeline.isolation import log_error_once, summarise_error
+from dedup.pipeline.roots import CrawlDirectory, find_absent_mounts, is_absent
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import Session, open_session
+from dedup.store.database_files import are_open
 
 TICK_SECONDS = 1.0
 """Seconds between checks of the observer, and longest pause between rounds."""
@@ -54,8 +58,11 @@ _STARTING = _FullScan("starting")
 _TIMER = _FullScan("timer")
 
 
-def run(session: Session, stop: threading.Event) -> None:
+def run(session: Session, stop: threading.Event, on_committed: BatchListener | None = None, notify: Notify = notify_systemd) -> None:
     """Watch the crawl directories until `stop` is set. Work that was begun is finished first.
+
+    `on_committed` receives what each transaction recorded; nothing else is recorded until it returns. `notify` sends states to the
+    service manager.
 
     Scans everything at first, then when the timer is due and when events cannot be trusted. Work that fails because of the database or of
     the program itself is reported and retried until it succeeds. Raises WalLostError if the database must be opened again.
@@ -63,9 +70,38 @@ def run(session: Session, stop: threading.Event) -> None:
     watcher = Watcher(session.directories)
     watcher.start()  # before the first scan, so that no change falls between the two
     try:
-        _Loop(session, stop, watcher).run()
+        _Loop(session, stop, watcher, on_committed, notify).run()
     finally:
         watcher.close()
+
+
+def run_until_stopped(
+    settings: Settings,
+    stop: threading.Event,
+    *,
+    alert_on_import: bool = False,
+    configured_directories: Sequence[str] | None = None,
+    enter_session: Callable[[Session], AbstractContextManager[None]] = lambda _: nullcontext(),
+    on_committed: BatchListener | None = None,
+    notify: Notify = notify_systemd,
+) -> None:
+    """Open the database and watch until `stop` is set. If the database's write-ahead log is lost, open it again.
+
+    `enter_session` receives each session and returns the context in which to watch. `configured_directories` are as for `open_session`,
+    which raises the errors of opening.
+    """
+    while not stop.is_set():
+        try:
+            with (
+                open_session(settings, "watch", alert_on_import=alert_on_import, configured_directories=configured_directories) as session,
+                enter_session(session),
+            ):
+                run(session, stop, on_committed, notify)
+        except WalLostError as error:
+            _log.warning("%s", error)
+            if are_open(settings.database.path):  # by a thread that hangs: a second connection would use the old files
+                raise
+            _log.info("reopening the database")
 
 
 class _Loop:
@@ -74,14 +110,19 @@ class _Loop:
 
     The loop begins with a full scan, retried until it succeeds; then it is serving. After a failure it pauses, then scans everything."""
 
-    def __init__(self, session: Session, stop: threading.Event, watcher: Watcher) -> None:
+    def __init__(
+        self, session: Session, stop: threading.Event, watcher: Watcher, on_committed: BatchListener | None, notify: Notify
+    ) -> None:
         self._session, self._stop, self._watcher = session, stop, watcher
+        self._on_committed, self._notify = on_committed, notify
         self._directories = {directory.id: directory for directory in session.directories}
         self._absent_directories: set[CrawlDirectory] = set()
         self._absent_mounts: dict[int, list[bytes]] = {}
         self._live_scan = self._new_scan(_log_event)
         self._report_path = health_file.report_path(session.settings.database.path)
-        self._health_reporter = HealthReporter(self._report_path, session.database.lock, watcher, self._live_scan, session.unprobed_owners)
+        self._health_reporter = HealthReporter(
+            self._report_path, session.database.lock, watcher, self._live_scan, session.unprobed_owners, notify
+        )
         self._alert_pump = AlertPump(session.settings, session.database, session.policy, self._health_reporter)
         self._background = BackgroundWorker(session, self._is_busy, stop.is_set, self._report_derived_problem)
         self._scan_timer = ScanTimer(session.settings.crawl.scan_interval_seconds)
@@ -109,7 +150,7 @@ class _Loop:
             raise
         finally:
             if is_stopping:
-                notify_systemd("STOPPING=1")
+                self._notify("STOPPING=1")
             self._live_scan.close()
             self._alert_pump.finish()
             self._background.close()
@@ -194,7 +235,7 @@ class _Loop:
         if not self._stop.is_set():
             self._is_serving = True
             self._health_reporter.set_phase("watching")
-            notify_systemd("READY=1")
+            self._notify("READY=1")
             _log.info("watching %s", ", ".join(directory.display_path for directory in self._session.directories))
 
     def _record_settled(self) -> float:
@@ -287,6 +328,7 @@ class _Loop:
             self._watcher.add_visited_folder,
             self._on_absent_directory,
             self._watcher.change_queue.was_closed,
+            self._on_committed,
         )
 
     def _between_batches(self, _: ScanCounts) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+
+Notify = Callable[[str], None]
+"""Sends a state such as `READY=1` to the service manager."""
 
 
 def notify_systemd(*states: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from dedup import store
 from dedup.doctor.context import CheckContext, Finding, RepairKind, Steps
 from dedup.errors import DatabaseDamagedError, DatabaseUnreadableError
-from dedup.scan.session import describe_lost_texts
+from dedup.pipeline.session import describe_lost_texts
 from dedup.store import integrity, wal
 from dedup.store.ownership import require_dedup_database
 from dedup.store.schema_repair import is_repairable

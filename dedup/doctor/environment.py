@@ -15,8 +15,8 @@ from dedup.doctor.context import CheckContext, Finding, Severity
 from dedup.errors import DirectoriesOverlapError, RecipeChangedError
 from dedup.files import leases, mounts
 from dedup.files.disk_errors import find_temporary_folder
-from dedup.scan import recipes
-from dedup.scan.roots import CrawlDirectory, check_directories, find_absent_mounts, read_identity
+from dedup.pipeline import recipes
+from dedup.pipeline.roots import CrawlDirectory, check_directories, find_absent_mounts, read_identity
 from dedup.store import schema
 from dedup.text import times
 from dedup.text.format import format_megabytes

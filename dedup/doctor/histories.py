@@ -10,10 +10,10 @@ from dedup import store
 from dedup.changes import ClassificationRules
 from dedup.doctor.context import CheckContext, Finding, Steps
 from dedup.doctor.records import has_recipes, in_batches, is_intact, name_pages, rows_finding
-from dedup.scan import recipes
-from dedup.scan.isolation import isolate_failures
-from dedup.scan.mismatch_causes import find_cause_differences
-from dedup.scan.page_history import find_merge_differences, find_misclassified_pages, remerge_readings
+from dedup.pipeline import recipes
+from dedup.pipeline.isolation import isolate_failures
+from dedup.pipeline.mismatch_causes import find_cause_differences
+from dedup.pipeline.page_history import find_merge_differences, find_misclassified_pages, remerge_readings
 from dedup.store import Database
 from dedup.store.rows import StaleCandidate
 

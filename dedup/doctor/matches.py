@@ -11,8 +11,8 @@ from dedup.index import lsh
 from dedup.index.hashtable import HashTable
 from dedup.matching.thresholds import Assessment, MatchCriteria
 from dedup.model import Match
-from dedup.scan.extract import ExtractOptions, sign_bodies
-from dedup.scan.session import build_extract_options
+from dedup.pipeline.extract import ExtractOptions, sign_bodies
+from dedup.pipeline.session import build_extract_options
 from dedup.similarity.overlap import PreparedText, measure_overlap, prepare_text
 from dedup.store import Database
 

@@ -14,9 +14,9 @@ from dedup.doctor.context import CheckContext, Finding, RepairKind, Steps
 from dedup.doctor.database import RESTORE_REMEDY
 from dedup.errors import RecipeChangedError
 from dedup.model import Sighting
-from dedup.scan import history, recipes
-from dedup.scan.extract import ExtractOptions, sign_bodies, state_digest
-from dedup.scan.session import build_extract_options
+from dedup.pipeline import history, recipes
+from dedup.pipeline.extract import ExtractOptions, sign_bodies, state_digest
+from dedup.pipeline.session import build_extract_options
 from dedup.similarity import winnowing
 from dedup.store import Database
 from dedup.store.changes import fields_json

@@ -18,12 +18,12 @@ from dedup.errors import DatabaseDamagedError, DedupError
 from dedup.maintenance import summaries
 from dedup.maintenance.reindex import reclassify_changes, reindex_signatures
 from dedup.matching.matcher import Matcher
-from dedup.scan.extract import ExtractOptions, sign_bodies
-from dedup.scan.isolation import isolate_failures, log_error_once, summarise_error
-from dedup.scan.mismatch_causes import recompute_causes
-from dedup.scan.page_history import recompute_pages, recompute_sightings
-from dedup.scan.recipes import CHANGES, build_change_rules
-from dedup.scan.session import build_extract_options, build_matching
+from dedup.pipeline.extract import ExtractOptions, sign_bodies
+from dedup.pipeline.isolation import isolate_failures, log_error_once, summarise_error
+from dedup.pipeline.mismatch_causes import recompute_causes
+from dedup.pipeline.page_history import recompute_pages, recompute_sightings
+from dedup.pipeline.recipes import CHANGES, build_change_rules
+from dedup.pipeline.session import build_extract_options, build_matching
 from dedup.search import rebuild
 from dedup.similarity.minhash import SignedText
 from dedup.store import Transaction, WritableDatabase

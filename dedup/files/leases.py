@@ -40,10 +40,14 @@ class LeaseRights:
 
 
 def probe_lease(fd: int) -> tuple[LeaseState, int]:
-    """Return (state of a file opened O_RDONLY, errno of the refusal or 0). The lease is released at once."""
-    if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
-        return "free", 0  # SIGIO has no handler: a writer that opens the file during the probe would end the process
+    """Return (state of a file opened O_RDONLY, errno of the refusal or 0). The lease is released at once.
+
+    The kernel sends a signal if a writer opens the file during the probe. SIGIO would end a process that has no handler for it, so such
+    a process gets SIGURG, which does nothing by default.
+    """
     try:
+        if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:

@@ -11,13 +11,13 @@ from dedup import store
 from dedup.changes import ClassificationRules
 from dedup.matching.candidates import NewText
 from dedup.matching.matcher import Matcher
-from dedup.scan import recipes
-from dedup.scan.counts import ScanCounts
-from dedup.scan.extract import ExtractOptions, sign_bodies
-from dedup.scan.isolation import isolate_failures, log_error_once, require_memory
-from dedup.scan.page_history import recompute_pages, recompute_sightings
-from dedup.scan.scanner import Scan
-from dedup.scan.session import Session
+from dedup.pipeline import recipes
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.extract import ExtractOptions, sign_bodies
+from dedup.pipeline.isolation import isolate_failures, log_error_once, require_memory
+from dedup.pipeline.page_history import recompute_pages, recompute_sightings
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import Session
 from dedup.store import Transaction, WritableDatabase
 from dedup.store.corruption import SUSPICIOUS_ERRORS
 from dedup.store.rows import TextRow

@@ -22,7 +22,7 @@ from dedup.config import Settings
 from dedup.errors import ShutdownRequested
 from dedup.heartbeat import beat
 from dedup.model import Match
-from dedup.scan.isolation import is_file_error, isolate_failures, log_error_once
+from dedup.pipeline.isolation import is_file_error, isolate_failures, log_error_once
 from dedup.similarity.clustering import MatchGraph, StarCluster
 from dedup.store import Database, Transaction, WritableDatabase
 from dedup.store.corruption import SUSPICIOUS_ERRORS

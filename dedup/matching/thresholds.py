@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dedup.config import DuplicatesConfig
 from dedup.heartbeat import beat
-from dedup.model import MatchScores, Relation
+from dedup.model import IDENTICAL, MatchScores, Relation
 from dedup.similarity import minhash, winnowing
 from dedup.similarity.overlap import NO_PASSAGES, PreparedText, SharedPassages, ShingleOverlap, measure_overlap, measure_passages
 
@@ -47,6 +47,16 @@ class MatchCriteria:
         passage_recipe = winnowing.RECIPE if settings.passages else "no passages"
         suffix = f"quote{settings.quote_share:g}/min{settings.min_characters}/{passage_recipe}/boilerplate{settings.boilerplate_articles}"
         return f"{banded}/near{settings.threshold:g}/{copy_recipe}/{excerpt_recipe},{long_recipe}/{suffix}"
+
+    def compare(self, a: PreparedText, b: PreparedText) -> Assessment:
+        """Measure two texts that need not be stored, and choose their relation. No boilerplate is masked.
+
+        Texts with the same letters and digits are exact copies; a text under `min_characters` matches in no other way."""
+        if len(a.points) and a.points.tobytes() == b.points.tobytes():
+            return Assessment("exact", IDENTICAL)
+        assessment = self.assess(a, b)
+        is_short = min(len(a.points), len(b.points)) < self.settings.min_characters
+        return Assessment(None, assessment.scores) if is_short else assessment
 
     def assess(
         self,

@@ -19,7 +19,7 @@ from dedup.reports.duplicates import (
     list_pairs,
     scores_as_json,
 )
-from dedup.reports.history import STATE_RECIPE, compare_revisions, diff_texts, find_page, page_history, revision_as_json
+from dedup.reports.history import STATE_RECIPE, compare_revisions, diff_texts, find_page, page_history, resolve_page, revision_as_json
 
 __all__ = [
     "CHANGE_COLUMNS",
@@ -50,6 +50,7 @@ __all__ = [
     "list_copies",
     "list_pairs",
     "page_history",
+    "resolve_page",
     "revision_as_json",
     "scores_as_json",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,9 @@ from dedup.errors import RevisionPrunedError, UnknownRevisionError
 from dedup.matching.lookup import BoilerplateMasker, Mask
 from dedup.matching.thresholds import Assessment
 from dedup.model import Match, MatchScores, Relation
+from dedup.pipeline import recipes
+from dedup.pipeline.session import build_matching
 from dedup.reports.similar import extract_article
-from dedup.scan import recipes
-from dedup.scan.session import build_matching
 from dedup.similarity import minhash, overlap, winnowing
 from dedup.similarity.overlap import PreparedText
 from dedup.similarity.overlap.spans import PassageSpans, find_passages
@@ -83,6 +84,19 @@ def article_from_page(database: Database, settings: Settings, page_id: int, revi
     return ComparedArticle(
         url, state.title, publisher_printed, publisher, state.body, page_id, store.revisions.text(database, row.id), number, None
     )
+
+
+def resolve_article(database: Database, settings: Settings, reference: str) -> ComparedArticle:
+    """Return the article in a file, or the revision of a page, that `reference` names: a path, or a URL, article id or path of a recorded
+    file, with `#N` appended for revision N.
+
+    Raises NotAnArticleError, UnknownPageError, AmbiguousPageError, UnknownRevisionError, RevisionPrunedError.
+    """
+    if os.path.isfile(reference):
+        return article_from_file(database, settings, os.fsencode(reference))
+    match = re.fullmatch(r"(?s)(.*)#([0-9]{1,9})", reference)
+    page, number = (match[1], int(match[2])) if match else (reference, None)
+    return article_from_page(database, settings, reports.resolve_page(database, settings, page), number)
 
 
 @dataclass(frozen=True, slots=True)

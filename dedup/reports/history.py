@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from dedup import store
 from dedup.changes import diff
 from dedup.changes.diff import render
+from dedup.config import Settings
 from dedup.errors import AmbiguousPageError, UnknownPageError, UnknownRevisionError
 from dedup.similarity.clustering import CHECK_ORDER
 from dedup.store import Database
@@ -37,6 +39,20 @@ def find_page(database: Database, urls: Canonicaliser, reference: str, path: tup
     if len(matches) > 1:
         raise AmbiguousPageError(page=strip_credentials(reference), urls=", ".join(url for _, url in matches))
     return matches[0][0]
+
+
+def resolve_page(database: Database, settings: Settings, reference: str) -> int:
+    """Return the id of the page that a URL, an article's id or the path of one of its files names.
+
+    Raises UnknownPageError, AmbiguousPageError.
+    """
+    path = os.path.abspath(os.fsencode(reference))
+    path_parts = None
+    for directory in store.directories.paths(database):
+        if path.startswith(directory + b"/"):
+            folder, _, name = path[len(directory) + 1 :].rpartition(b"/")
+            path_parts = (directory, folder, name)
+    return find_page(database, settings.urls.build_canonicaliser(), reference, path_parts)
 
 
 def revision_as_json(number: int, row: RevisionRow) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from dedup.config import Settings
 from dedup.errors import NotAnArticleError
 from dedup.matching.lookup import find_similar_texts
 from dedup.model import IDENTICAL, RELATIONS, MatchScores, Relation
-from dedup.scan import recipes
-from dedup.scan.extract import CrawlFile, Extraction, extract_files
-from dedup.scan.session import build_extract_options, build_matching
+from dedup.pipeline import recipes
+from dedup.pipeline.extract import CrawlFile, Extraction, extract_files
+from dedup.pipeline.session import build_extract_options, build_matching
 from dedup.store import Database
 from dedup.store.rows import FileStamp
 from dedup.text import sanitise

@@ -14,8 +14,8 @@ from dedup.daemon import health_file
 from dedup.daemon.health_file import Health
 from dedup.files import disk_errors
 from dedup.model import RELATIONS
-from dedup.scan import recipes
-from dedup.scan.roots import read_identity
+from dedup.pipeline import recipes
+from dedup.pipeline.roots import read_identity
 from dedup.store import Database
 from dedup.store.lock import LockHolder, crashed_holder, current_holder
 from dedup.store.rows import DirectoryRow

@@ -34,7 +34,7 @@ from dedup.store import (
     texts,
     timeline,
 )
-from dedup.store.connection import open_database, open_writable
+from dedup.store.connection import open_database, open_writable, translate_read_errors
 from dedup.store.database import Database, Transaction, WritableDatabase
 from dedup.store.lock import Lock
 
@@ -72,4 +72,5 @@ __all__ = [
     "summaries",
     "texts",
     "timeline",
+    "translate_read_errors",
 ]

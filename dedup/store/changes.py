@@ -74,11 +74,11 @@ class ChangeRecord(NamedTuple):
 _SELECT_LATEST = (
     "SELECT c.sighting_id, c.page_id, p.url, m.publisher_printed, m.oid, c.at, x.crawled_at, a.title, b.title, a.digest, b.digest, c.kind,"
     " c.severity, c.parts, c.evidence, c.silent, c.corrected, c.edit_digest, c.fields, c.body_similarity"
-    " FROM changes c INDEXED BY {index} CROSS JOIN pages p ON p.id = c.page_id CROSS JOIN sightings y ON y.id = c.sighting_id"
+    " FROM {changes} CROSS JOIN pages p ON p.id = c.page_id CROSS JOIN sightings y ON y.id = c.sighting_id"
     " CROSS JOIN metadata m ON m.id = y.metadata_id CROSS JOIN revisions b ON b.id = y.revision_id"
     " CROSS JOIN sightings x ON x.id = c.previous_sighting_id CROSS JOIN revisions a ON a.id = x.revision_id"
 )
-"""Joins from the changes on, in the order of `index`: a caller that reads the first few rows costs no more than those."""
+"""Joins from `changes` on, in its order: a caller that reads the first few rows costs no more than those."""
 
 
 _CHANGE_KEYS = (
@@ -130,8 +130,15 @@ def list_latest(
         where.add("NOT (c.edit_digest IS ? AND c.at BETWEEN ? AND ?)", incident.edit_digest, incident.first_at, incident.last_at)
     if accepts is not None:
         where.add(_acceptance_condition(database, accepts))
-    sql = f"{_SELECT_LATEST.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
+    sql = f"{_SELECT_LATEST.format(changes=f'changes c INDEXED BY {index}')} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
     for row in database.connection.execute(sql, where.values):
+        yield ClassifiedChange(*row)
+
+
+def list_by_sightings(database: Database, sightings: Iterable[int]) -> Iterator[ClassifiedChange]:
+    """Yield the changes with these later sightings. A sighting without a change is left out."""
+    select = _SELECT_LATEST.format(changes="wanted w CROSS JOIN changes c ON c.sighting_id = w.id")
+    for row in database.select_by_ids(sightings, select):
         yield ClassifiedChange(*row)
 
 

@@ -11,17 +11,25 @@ import sqlite3
 import stat as modes
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import sqlite_utils
 
-from dedup.errors import DatabaseMissingError, DatabaseNewerError, DatabaseTooOldError, DatabaseUnreadableError, ForeignWalError
+from dedup.errors import (
+    DatabaseBusyError,
+    DatabaseMissingError,
+    DatabaseNewerError,
+    DatabaseTooOldError,
+    DatabaseUnreadableError,
+    ForeignWalError,
+)
 from dedup.files import disk_errors
 from dedup.store import schema, wal
 from dedup.store.corruption import SQLITE_ERRORS, SUSPICIOUS_ERRORS, require_sound, to_dedup_error
 from dedup.store.database import Database, WritableDatabase
+from dedup.store.descriptors import close_after_connections, connected
 from dedup.store.lock import Lock, current_holder
 from dedup.store.ownership import APPLICATION_ID, require_dedup_database
 
@@ -40,6 +48,9 @@ def open_writable(path: str, purpose: str) -> Iterator[WritableDatabase]:
     """
     schema.require_sqlite()
     require_dedup_database(path)
+    holder = current_holder(path)
+    if holder is not None:  # before the file is touched; it may be this process
+        raise DatabaseBusyError(path=path, holder=holder.description)
     _create_file(path)
     lock = Lock(path, purpose)
     try:
@@ -56,6 +67,8 @@ def open_locked(path: str, lock: Lock) -> Iterator[WritableDatabase]:
     _require_regular_side_files(path)
     refuse_foreign_log(path, has_writer=False)
     cleanup = ExitStack()
+    connections = ExitStack()
+    connections.enter_context(connected(path))
     connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
     try:
         try:
@@ -73,6 +86,7 @@ def open_locked(path: str, lock: Lock) -> Iterator[WritableDatabase]:
             connection.execute("PRAGMA analysis_limit=1000")  # otherwise SQLite reads all of a table of millions of rows
             connection.execute("PRAGMA optimize")
         connection.close()
+        connections.close()
         cleanup.close()
 
 
@@ -135,24 +149,28 @@ def open_database(path: str) -> Iterator[Database]:
     require_dedup_database(path)
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
-    connection = connect_readonly(path)
+    with connected(path), closing(connect_readonly(path)) as connection, translate_read_errors(connection, path):
+        db = sqlite_utils.Database(connection)
+        refuse_unknown_version(db, path)
+        if schema.has_pending_migrations(db):
+            raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; run 'dedup scan' to update it")
+        connection.execute("BEGIN")
+        yield Database(db, path)
+
+
+@contextmanager
+def translate_read_errors(connection: sqlite3.Connection, path: str) -> Iterator[None]:
+    """Raise DatabaseUnreadableError for an SQLite error in the block, and DatabaseDamagedError for any error that a damaged database
+    caused."""
     try:
-        try:
-            db = sqlite_utils.Database(connection)
-            refuse_unknown_version(db, path)
-            if schema.has_pending_migrations(db):
-                raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; run 'dedup scan' to update it")
-            connection.execute("BEGIN")
-            yield Database(db, path)
-        except SUSPICIOUS_ERRORS as error:
-            with suppress(sqlite3.Error):
-                connection.rollback()
-            require_sound(connection, path, error)
-            raise
-        except sqlite3.Error as error:
-            raise to_dedup_error(DatabaseUnreadableError, path, error) from error
-    finally:
-        connection.close()
+        yield
+    except SUSPICIOUS_ERRORS as error:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        require_sound(connection, path, error)
+        raise
+    except sqlite3.Error as error:
+        raise to_dedup_error(DatabaseUnreadableError, path, error) from error
 
 
 def connect_readonly(path: str) -> sqlite3.Connection:
@@ -210,7 +228,7 @@ def _require_regular_side_files(path: str) -> None:
 def _create_file(path: str) -> None:
     """Create an empty file that only its owner may read, unless it exists: it will hold the archive."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        close_after_connections(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise DatabaseUnreadableError(path=path, problem=f"{error.strerror} ({_missing_access_hint(path)})") from error
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from dedup.errors import DatabaseFailedError, DatabaseReplacedError, DatabaseTruncatedError, WalLostError, WalTruncatedError
+from dedup.store.descriptors import close_after_connections
 
 _INDEX_HEADER = struct.Struct("=14xHII")
 """In the index of the log: page size, valid frames of the log, and pages of the database as of the last commit."""
@@ -35,7 +36,7 @@ class _LogIndex(NamedTuple):
 
 class OpenFiles:
     """The state of the files when they were opened. Create it after SQLite has opened all of them, and close it after SQLite has closed
-    them: closing any descriptor of a file drops SQLite's locks on it."""
+    them."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -50,7 +51,7 @@ class OpenFiles:
     def close(self) -> None:
         """Close the descriptor of the log's index."""
         if self._fd >= 0:
-            os.close(self._fd)
+            close_after_connections(self._path, self._fd)
             self._fd = -1
 
     def check(self) -> None:

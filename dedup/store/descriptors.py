@@ -10,10 +10,44 @@ import errno
 import os
 import stat
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _MAX_DESCRIPTORS = 16
 _descriptors: dict[tuple[int, int], int] = {}
+_connection_counts: Counter[str] = Counter()
+_unneeded_descriptors: dict[str, list[int]] = {}
 _lock = threading.Lock()
+
+
+@contextmanager
+def connected(path: str) -> Iterator[None]:
+    """Within the block, a connection of this process may have the database at `path` open."""
+    database = os.path.realpath(path)
+    with _lock:
+        _connection_counts[database] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _connection_counts[database] -= 1
+            _close_unneeded(database)
+
+
+def close_after_connections(path: str, fd: int) -> None:
+    """Close a descriptor of a database, or of the index of its log, as soon as no connection of this process has the database open."""
+    database = os.path.realpath(path)
+    with _lock:
+        _unneeded_descriptors.setdefault(database, []).append(fd)
+        _close_unneeded(database)
+
+
+def _close_unneeded(database: str) -> None:
+    if _connection_counts[database] == 0:
+        del _connection_counts[database]
+        for fd in _unneeded_descriptors.pop(database, ()):
+            os.close(fd)
 
 
 def shared_descriptor(path: str) -> int:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from dedup.errors import DatabaseBusyError, DatabaseFailedError, DatabaseLockLostError, DatabaseUnreadableError
 from dedup.files import disk_errors, secure
 from dedup.files.descriptors import is_exhausted
-from dedup.store.descriptors import shared_descriptor
+from dedup.store.descriptors import close_after_connections, shared_descriptor
 from dedup.text import times
 
 _FILE_BYTES = 2048
@@ -64,8 +64,8 @@ class Lock:
     """An advisory lock on `<database>.lock` and on a byte of the database.
 
     It is a lock of the open file (fcntl(2), F_OFD_SETLK): the kernel releases it when the process ends for any reason, and other processes
-    can query it without taking it. `previous_holder` is the last holder if that was killed. Release the lock after every connection to the
-    database is closed: closing a descriptor of the database drops the locks of SQLite.
+    can query it without taking it. `previous_holder` is the last holder if that was killed. Release the lock after the connection that
+    writes is closed.
     """
 
     def __init__(self, database: str, purpose: str) -> None:
@@ -112,7 +112,7 @@ class Lock:
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _byte_range(fcntl.F_WRLCK, _DATABASE_BYTE))
         except OSError as error:
-            os.close(fd)
+            close_after_connections(database, fd)
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise DatabaseBusyError(path=database, holder=_UNKNOWN_HOLDER) from None
             return
@@ -181,7 +181,8 @@ class Lock:
             os.pwrite(self._fd, b"\n" * _FILE_BYTES, 0)
         os.close(self._fd)
         if self._database_fd >= 0:
-            os.close(self._database_fd)
+            fcntl.fcntl(self._database_fd, fcntl.F_OFD_SETLK, _byte_range(fcntl.F_UNLCK, 0, 0))  # all bytes: it may stay open
+            close_after_connections(self.path.removesuffix(".lock"), self._database_fd)
 
     def _write(self) -> None:
         holder = self._holder

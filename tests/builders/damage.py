@@ -103,7 +103,7 @@ def leaves(db: Path, table: str) -> list[int]:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dedup.scan import scanner
+from dedup.pipeline import scanner
 from tests.builders import scans as running
 scanner.BATCH_FILES = 8
 with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:

@@ -9,9 +9,9 @@ from typing import Any
 
 from dedup import process, reports, store
 from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
-from dedup.scan.counts import ScanCounts
-from dedup.scan.scanner import Scan
-from dedup.scan.session import Session, open_session
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import Session, open_session
 from dedup.store import open_database
 
 

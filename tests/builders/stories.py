@@ -14,8 +14,8 @@ import numpy as np
 
 from dedup import reports, store
 from dedup.index.passages import MAX_BUCKET
-from dedup.scan.scanner import Scan
-from dedup.scan.session import Session
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import Session
 from dedup.similarity import winnowing
 from dedup.store import open_database
 from dedup.text.normalise import fold_batches, normalise

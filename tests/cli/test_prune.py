@@ -309,7 +309,7 @@ def test_an_exact_copy_of_a_pruned_text_restores_the_text(db: Path) -> None:
 
 
 def _state(article: ArticleFile) -> str:
-    from dedup.scan.extract import state_digest
+    from dedup.pipeline.extract import state_digest
 
     return state_digest(article.title.strip(), article.body).hex()
 

@@ -10,7 +10,7 @@ import pytest
 
 from dedup.daemon.background import REST_FACTOR, SLICE_SECONDS, SLOW_BATCH_SECONDS, BackgroundWorker
 from dedup.maintenance import summaries
-from dedup.scan.session import Session
+from dedup.pipeline.session import Session
 from dedup.search import IndexProgress, SearchIndexer
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile

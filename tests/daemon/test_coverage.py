@@ -11,7 +11,7 @@ from dedup.daemon.watch import Watcher
 from dedup.daemon.watch.coverage import WatchedInodes, read_watched_inodes
 from dedup.daemon.watch.folder_checks import WATCH_DELAY_SECONDS
 from dedup.daemon.watch.observer import Observer
-from dedup.scan.roots import CrawlDirectory
+from dedup.pipeline.roots import CrawlDirectory
 
 
 def test_what_an_observer_watches_is_told_and_nothing_else(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_terminal_or_a_file_gets_times(crawl: Path, db: Path) -> None:
 _KILLED_AT_WORK = """
 import os, signal, sys
 from pathlib import Path
-from dedup.scan import scanner
+from dedup.pipeline import scanner
 from tests.builders import scans as running
 scanner.record_extractions = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 running.scan(Path(sys.argv[1]), Path(sys.argv[2]))

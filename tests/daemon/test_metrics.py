@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dedup.daemon import metrics
 from dedup.daemon.health_file import Degradation
 from dedup.errors import MetricsError, MissingExtraError
-from dedup.scan.counts import ScanCounts
+from dedup.pipeline.counts import ScanCounts
 from tests.builders.alerts import free_port
 from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching

@@ -13,7 +13,7 @@ from pathlib import Path
 from dedup import store
 from dedup.daemon.watch import MAX_PATHS, ChangeQueue, Watcher
 from dedup.daemon.watch.change_queue import topmost_folders
-from dedup.scan.roots import CrawlDirectory
+from dedup.pipeline.roots import CrawlDirectory
 from dedup.store import open_database
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edited, words

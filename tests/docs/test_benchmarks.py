@@ -18,7 +18,7 @@ from benchmarks.corpus import DAY, KINDS, articles, lay_out
 from benchmarks.peers.environment import UnavailableError
 from benchmarks.table import Figure, Machine, Measurement, Report, Target, as_json, markdown
 from dedup import store
-from dedup.scan.scanner import Scan
+from dedup.pipeline.scanner import Scan
 from dedup.text import normalise
 from tests.builders import scans as running
 from tests.builders.crawl import words

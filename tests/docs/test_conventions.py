@@ -28,17 +28,17 @@ LAYERS = (
     ("charts", "extras", "similarity", "changes", "rules", "formats", "http_server"),
     ("config", "index", "store"),
     ("matching", "search", "alerts"),
-    ("scan",),
+    ("pipeline",),
     ("maintenance",),
     ("daemon", "doctor"),
     ("reports",),
-    ("web",),
+    ("web", "library"),
     ("cli",),
     ("__main__",),
 )
 """Packages and modules directly below `dedup`: each imports only from the rows above its own."""
 LAYER = {name: number for number, row in enumerate(LAYERS) for name in row}
-BELOW_ALL = "__init__"  # holds the version and imports nothing
+BELOW_ALL = "__init__"  # holds the version, and the public names, which it imports when they are used
 
 
 def imported(tree: ast.AST, module: str, *, package: bool, known: frozenset[str]) -> Iterator[str]:
@@ -61,7 +61,14 @@ def imported(tree: ast.AST, module: str, *, package: bool, known: frozenset[str]
 def imports_of(module: str) -> set[str]:
     path = MODULES[module]
     tree = ast.parse(path.read_text("utf-8"))
+    if module == "dedup":
+        tree.body = [node for node in tree.body if not is_for_types(node)]
     return set(imported(tree, module, package=path.name == "__init__.py", known=frozenset(MODULES)))
+
+
+def is_for_types(node: ast.AST) -> bool:
+    """`if TYPE_CHECKING:`, which no program runs."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def top(module: str) -> str:

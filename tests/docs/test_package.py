@@ -14,7 +14,7 @@ import pytest
 
 from dedup import __version__
 from dedup.extras import Extra
-from tests.builders.command import Sampled, run
+from tests.builders.command import SampleCrawl, run
 from tests.builders.project import TOP
 
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]
@@ -96,7 +96,7 @@ COMMANDS = (
 
 
 @pytest.mark.slow
-def test_the_commands_work_without_the_packages_that_may_be_removed(sampled: Sampled, tmp_path: Path) -> None:
+def test_the_commands_work_without_the_packages_that_may_be_removed(sampled: SampleCrawl, tmp_path: Path) -> None:
     assert run(tmp_path, "sample", ".").code == 0
     subprocess.run([sys.executable, "-c", WITHOUT, tmp_path, *COMMANDS], cwd=TOP, timeout=240, check=True)
     assert run(tmp_path, "dump", "--logical").out == sampled("dump", "--logical").out

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dedup.config import Settings, flatten
-from dedup.scan import recipes
-from dedup.scan.recipes import RECIPES, SETTING_EFFECTS
+from dedup.pipeline import recipes
+from dedup.pipeline.recipes import RECIPES, SETTING_EFFECTS
 from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import DIGESTS, ArticleFile, words

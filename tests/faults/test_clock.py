@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dedup.scan.scanner import Scan
+from dedup.pipeline.scanner import Scan
 from tests.builders import scans as running
 from tests.builders.command import spawn
 from tests.builders.crawl import ArticleFile
@@ -87,7 +87,7 @@ def test_mtimes_in_the_future_are_accepted(crawl: Path, db: Path) -> None:
 def test_a_file_with_a_time_in_the_future_settles_by_the_monotonic_clock(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every change restarts the time to settle."""
     now = 1000.0
-    monkeypatch.setattr("dedup.scan.scanner.time", SimpleNamespace(monotonic=lambda: now, time_ns=lambda: 0))
+    monkeypatch.setattr("dedup.pipeline.scanner.time", SimpleNamespace(monotonic=lambda: now, time_ns=lambda: 0))
     path = ArticleFile().write(crawl, age=0)
     with running.session(crawl, db, settle=10.0) as session:
         scan = Scan(session)

@@ -20,9 +20,9 @@ from dedup.errors import DatabaseFailedError
 from dedup.files import disk_errors as disks
 from dedup.index.lsh import CandidateIndex
 from dedup.matching.matcher import Matcher
-from dedup.scan import scanner
-from dedup.scan.scanner import Scan
-from dedup.scan.workers import WorkerPool
+from dedup.pipeline import scanner
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.workers import WorkerPool
 from tests.builders import scans as running
 from tests.builders.command import spawn
 from tests.builders.crawl import ArticleFile, edited, words
@@ -183,7 +183,7 @@ def test_a_file_size_limit_is_reported_and_recording_continues_after_it_is_raise
 _SCAN_WITH_FULL_DATABASE_FILE = """
 import os, resource, sys
 from pathlib import Path
-from dedup.scan.scanner import Scan
+from dedup.pipeline.scanner import Scan
 from tests.builders import scans as running
 from tests.faults.test_disk import BEFORE, _articles
 crawl, db = Path(sys.argv[1]), Path(sys.argv[2])

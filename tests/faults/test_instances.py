@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from dedup.pipeline.extract import extract_files
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.workers import WorkerPool
 from dedup.reports import status
-from dedup.scan.extract import extract_files
-from dedup.scan.scanner import Scan
-from dedup.scan.workers import WorkerPool
 from tests.builders import scans as running
 from tests.builders.command import command, run, spawn
 from tests.builders.crawl import ArticleFile
@@ -88,7 +88,7 @@ def test_a_daemon_does_not_show_the_report_of_its_predecessor(crawl: Path, db: P
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.problems() == [])
         daemon.process.kill()
-    slow = "import time; from dedup.scan import scanner; scanner.is_absent = lambda *_: time.sleep(1)"
+    slow = "import time; from dedup.pipeline import scanner; scanner.is_absent = lambda *_: time.sleep(1)"
     with watching(crawl, db, under=patched(slow), until="was killed") as daemon:
         daemon.wait_until(lambda: status.daemon_status(str(db)).health is not None, every=0.001)
         assert (daemon.report().process, daemon.report().phase) == (daemon.process.pid, "starting")
@@ -294,9 +294,9 @@ def test_a_stop_request_ends_the_handling_of_waiting_files(crawl: Path, db: Path
 
 
 def test_a_stop_request_ends_the_recording_of_batches(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.scan.workers.MIN_FILES_FOR_PROCESSES", 0)
+    monkeypatch.setattr("dedup.pipeline.workers.MIN_FILES_FOR_PROCESSES", 0)
     monkeypatch.setattr(WorkerPool, "_extract_in_process", lambda self, batch: extract_files(batch, self._options))  # in its threads
-    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 4)
+    monkeypatch.setattr("dedup.pipeline.scanner.BATCH_FILES", 4)
     for n in range(20):
         ArticleFile(aid=f"{n:010d}").write(crawl)
     stop = threading.Event()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from dedup.errors import DirectoriesOverlapError, NoAbsentMountError
-from dedup.scan.counts import ScanCounts
-from dedup.scan.roots import retire_mount
-from dedup.scan.session import open_session
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.roots import retire_mount
+from dedup.pipeline.session import open_session
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching

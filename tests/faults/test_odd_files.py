@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dedup.doctor import folder_walk as doctor
-from dedup.scan.scanner import Scan
+from dedup.pipeline.scanner import Scan
 from tests.builders import oddities
 from tests.builders import scans as running
 from tests.builders.command import run, spawn

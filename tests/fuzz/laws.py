@@ -20,8 +20,8 @@ from dedup.changes.diff import render
 from dedup.config import Settings, UrlsConfig
 from dedup.formats import ReadOptions
 from dedup.model import FAULT_MESSAGES, Article
-from dedup.scan.extract import state_digest
-from dedup.scan.recipes import build_change_rules
+from dedup.pipeline.extract import state_digest
+from dedup.pipeline.recipes import build_change_rules
 from dedup.similarity import minhash, overlap, winnowing
 from dedup.similarity.overlap import spans
 from dedup.text import digests, normalise, sanitise, times, urls

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from dedup import store
-from dedup.scan import scanner as scanning
-from dedup.scan.scanner import Scan
+from dedup.pipeline import scanner as scanning
+from dedup.pipeline.scanner import Scan
 from dedup.store import open_database
 from dedup.text.normalise import normalise
 from tests.builders import relations
@@ -263,7 +263,7 @@ def test_learning_is_deterministic(crawl: Path, tmp_path: Path) -> None:
 _KILLED_WHILE_LEARNING = """
 import os, signal, sys
 from pathlib import Path
-from dedup.scan import scanner
+from dedup.pipeline import scanner
 from dedup import store
 from tests.builders import scans as running
 scanner.BATCH_FILES = 4

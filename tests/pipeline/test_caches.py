@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("machine_code")
 
 BOUNDS = (
     "dedup.matching.boilerplate.MAX_CACHED_MASK_CHARACTERS",
-    "dedup.scan.mismatch_causes.MAX_DIGESTS",
+    "dedup.pipeline.mismatch_causes.MAX_DIGESTS",
     "dedup.matching.text_cache.MAX_CACHED_CHARACTERS",
     "dedup.matching.match_caches.MAX_CACHED_PUBLISHERS",
 )
@@ -41,8 +41,8 @@ RESULT_CACHES = (
 BATCH_SIZES = (
     "dedup.matching.batch_confirmer.COMPARISONS_PER_CHUNK",
     "dedup.maintenance.reindex.CHUNK",
-    "dedup.scan.scanner.BATCH_FILES",
-    "dedup.scan.scanner.BATCH_BYTES",
+    "dedup.pipeline.scanner.BATCH_FILES",
+    "dedup.pipeline.scanner.BATCH_BYTES",
     "dedup.text.normalise.MAX_BATCH_CHARACTERS",
 )
 """Sizes of batches and chunks."""
@@ -228,7 +228,7 @@ def test_the_database_does_not_depend_on_cache_limits_or_batch_sizes(
     expected = expected_dump(folder)
     assert {row["relation"] for row in expected[0] if row["table"] == "matches"} == {"near", "copy", "excerpt", "quote"}
     assert expected[1]["boilerplate"]
-    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", files)
+    monkeypatch.setattr("dedup.pipeline.scanner.BATCH_FILES", files)
     for name in (*BOUNDS, *BATCH_SIZES) if bound == "all" else (bound,):
         if name in RESULT_CACHES:
             module, _, function = name.rpartition(".")

@@ -20,7 +20,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dedup.cli import COMMANDS
-from dedup.scan.extract import to_file_stamp
+from dedup.pipeline.extract import to_file_stamp
 from dedup.text import times
 from dedup.text.normalise import is_storable
 from dedup.web.views import VIEWS

@@ -21,8 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from dedup import reports
 from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
-from dedup.scan.scanner import Scan
-from dedup.scan.session import Session, open_session
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import Session, open_session
 from dedup.store import open_database
 from tests.builders import doctor as examining
 from tests.builders.crawl import edited, words

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dedup.model import Metadata, Sighting
-from dedup.scan import history, page_history
-from dedup.scan.extract import CrawlFile, extract_files, to_file_stamp
-from dedup.scan.record import record_extractions
-from dedup.scan.scanner import Scan
+from dedup.pipeline import history, page_history
+from dedup.pipeline.extract import CrawlFile, extract_files, to_file_stamp
+from dedup.pipeline.record import record_extractions
+from dedup.pipeline.scanner import Scan
 from tests.builders import doctor as examining
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edited, words

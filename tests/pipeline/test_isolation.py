@@ -24,9 +24,9 @@ from dedup.index import lsh
 from dedup.maintenance import summaries
 from dedup.maintenance.reindex import reindex_signatures
 from dedup.matching.matcher import Matcher
-from dedup.scan import isolation
-from dedup.scan.isolation import is_file_error, isolate_failures, summarise_error
-from dedup.scan.session import build_extract_options, build_matching
+from dedup.pipeline import isolation
+from dedup.pipeline.isolation import is_file_error, isolate_failures, summarise_error
+from dedup.pipeline.session import build_extract_options, build_matching
 from dedup.store import Transaction, corruption, open_writable
 from dedup.text.publishers import PublisherResolver
 from tests.builders import damage as damaging
@@ -64,9 +64,9 @@ def _with_list(args: tuple[Any, ...], at: int) -> tuple[Any, ...]:
 
 STAGES: dict[str, tuple[str, int | None, Callable[..., bool]]] = {
     "parsing": ("dedup.formats.read_article", None, lambda name, raw, options: MARK.encode() in raw),
-    "signing": ("dedup.scan.extract.sign_bodies", 0, lambda bodies, options: any(MARK in b for b in bodies)),
-    "digesting": ("dedup.scan.extract.state_digest", None, lambda title, body: MARK in body),
-    "metadata": ("dedup.scan.record_pages.metadata_values", None, lambda m: MARK in m.author),
+    "signing": ("dedup.pipeline.extract.sign_bodies", 0, lambda bodies, options: any(MARK in b for b in bodies)),
+    "digesting": ("dedup.pipeline.extract.state_digest", None, lambda title, body: MARK in body),
+    "metadata": ("dedup.pipeline.record_pages.metadata_values", None, lambda m: MARK in m.author),
     "files": ("dedup.store.files.insert", 1, lambda database, rows: _has_mark(*rows)),
     "pages": ("dedup.store.pages.insert", 1, lambda database, rows: _has_mark(*rows)),
     "revisions": ("dedup.store.revisions.insert", 1, lambda database, rows: _has_mark(*rows)),
@@ -284,7 +284,7 @@ def test_an_index_that_fails_is_rebuilt_and_no_file_becomes_a_fault(crawl: Path,
 
 def test_an_index_that_fails_after_the_commit_loses_nothing(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_articles(crawl, 14, set(), 0)
-    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 5)
+    monkeypatch.setattr("dedup.pipeline.scanner.BATCH_FILES", 5)
     add = lsh.CandidateIndex.add
     failed: list[int] = []
 

@@ -31,7 +31,7 @@ def _write_crawl(crawl: Path) -> None:
 _SCAN = """
 import sys
 from pathlib import Path
-from dedup.scan import scanner
+from dedup.pipeline import scanner
 from tests.builders import scans as running
 scanner.BATCH_FILES = 16
 with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:

@@ -14,8 +14,8 @@ import pytest
 from dedup.config import CrawlConfig, DatabaseConfig, Settings
 from dedup.daemon.watch import ChangeQueue
 from dedup.files import leases
-from dedup.scan.scanner import Scan
-from dedup.scan.session import open_session
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import open_session
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile
 

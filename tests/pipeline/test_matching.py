@@ -19,8 +19,8 @@ from dedup import reports, store
 from dedup.config import DuplicatesConfig
 from dedup.errors import DatabaseFailedError
 from dedup.matching.thresholds import MatchCriteria
+from dedup.pipeline.scanner import Scan
 from dedup.reports import status
-from dedup.scan.scanner import Scan
 from dedup.similarity import overlap
 from dedup.similarity.overlap import SharedPassages, ShingleOverlap
 from dedup.store import open_database
@@ -470,7 +470,7 @@ def test_an_index_damaged_while_it_is_mapped_is_rebuilt(crawl: Path, db: Path, e
     program = f"""if True:
         import os, sys
         from pathlib import Path
-        from dedup.scan.scanner import Scan
+        from dedup.pipeline.scanner import Scan
         from tests.builders import scans as running
         from tests.builders.crawl import ArticleFile
         crawl, db = Path({str(crawl)!r}), Path({str(db)!r})

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dedup.scan import scanner as scanning
+from dedup.pipeline import scanner as scanning
 from tests.builders import relations
 from tests.builders import scans as running
 from tests.builders.command import run

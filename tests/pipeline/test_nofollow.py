@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dedup.files.nofollow import NoFollowTree
-from dedup.scan.extract import CrawlFile, extract_files
-from dedup.scan.scanner import Scan
-from dedup.scan.session import build_extract_options
+from dedup.pipeline.extract import CrawlFile, extract_files
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import build_extract_options
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
 from tests.builders.command import run

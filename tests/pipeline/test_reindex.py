@@ -15,9 +15,9 @@ from dedup.config import PublisherAliasConfig, PublishersConfig, Settings, UrlRu
 from dedup.index import passages
 from dedup.maintenance.reindex import reindex_signatures, reindex_urls
 from dedup.matching.matcher import Matcher
-from dedup.scan.recipes import build_change_rules
-from dedup.scan.scanner import Scan
-from dedup.scan.session import build_extract_options, build_matching, open_session
+from dedup.pipeline.recipes import build_change_rules
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import build_extract_options, build_matching, open_session
 from dedup.similarity import winnowing
 from dedup.similarity.winnowing import recipe
 from dedup.store import open_database, open_writable

@@ -14,10 +14,10 @@ import pytest
 from dedup import formats, store
 from dedup.config import AlertRuleConfig, ChannelConfig, IntegrityConfig, Settings, TimeConfig, UrlsConfig
 from dedup.maintenance.reindex import reindex_readings
-from dedup.scan import recipes
-from dedup.scan.counts import ScanCounts
-from dedup.scan.scanner import Scan
-from dedup.scan.session import open_session
+from dedup.pipeline import recipes
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import open_session
 from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import DIGESTS, ArticleFile
@@ -113,7 +113,7 @@ def test_a_file_that_comes_back_is_read_with_the_current_settings(crawl: Path, d
 def test_pending_alerts_get_the_new_time_and_sent_alerts_are_not_repeated(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", batch)
+    monkeypatch.setattr("dedup.pipeline.scanner.BATCH_FILES", batch)
     alerting = {
         "channels": {"log": ChannelConfig(kind="log")},
         "alerts": (AlertRuleConfig(name="all", on=("change", "mismatch"), to=("log",), min_severity="trivial"),),
@@ -150,7 +150,7 @@ def test_an_alert_of_a_mismatch_is_withdrawn_when_a_new_recipe_verifies_it(crawl
 
 
 def test_an_interrupted_reread_continues_where_it_stopped(crawl: Path, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 5)
+    monkeypatch.setattr("dedup.pipeline.scanner.BATCH_FILES", 5)
     for n in range(23):
         replace(FIRST, url=f"https://one.example/{n % 12}", crawled_at=f"2026-03-02 {n:02}:00:00").write(crawl, f"{n:02}.md")
     scan(settings(crawl, db))
@@ -181,7 +181,7 @@ def test_faults_are_read_again_after_a_change_of_settings_or_version(crawl: Path
     without_ids = settings(crawl, db, urls=UrlsConfig(from_ids=""))
     assert scan(without_ids).faults == 2
     assert (scan(without_ids).reread, scan(without_ids).faults) == (0, 2)
-    monkeypatch.setattr("dedup.scan.recipes.__version__", "9.9")
+    monkeypatch.setattr("dedup.pipeline.recipes.__version__", "9.9")
     tally = scan(without_ids)
     assert (tally.reread, tally.faults) == (2, 2)
     assert scan(without_ids).reread == 0

@@ -19,13 +19,13 @@ import pytest
 
 from dedup import errors, store
 from dedup.config import AlertRuleConfig, ChannelConfig
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.extract import CrawlFile, extract_files
+from dedup.pipeline.record import record_extractions
+from dedup.pipeline.roots import CrawlDirectory
+from dedup.pipeline.scanner import Scan
+from dedup.pipeline.session import open_session
 from dedup.reports import status
-from dedup.scan.counts import ScanCounts
-from dedup.scan.extract import CrawlFile, extract_files
-from dedup.scan.record import record_extractions
-from dedup.scan.roots import CrawlDirectory
-from dedup.scan.scanner import Scan
-from dedup.scan.session import open_session
 from dedup.store import open_database
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
@@ -236,7 +236,7 @@ def test_a_file_that_settles_during_a_slow_batch_is_recorded(crawl: Path, db: Pa
 
     wait_for_age(ArticleFile(aid="1").write(crawl), 0.5 * settle)  # it settles and is recorded before the other file
     young = ArticleFile(aid="2").write(crawl, age=0)
-    monkeypatch.setattr("dedup.scan.scanner.record_extractions", record_slowly)
+    monkeypatch.setattr("dedup.pipeline.scanner.record_extractions", record_slowly)
     tally = running.scan(crawl, db, settle=settle)
     assert (tally.new, tally.unsettled) == (2, 0)
 
@@ -324,7 +324,7 @@ def test_overlapping_crawl_directories_are_refused(crawl: Path, db: Path) -> Non
     (crawl / "inner").mkdir()
     nested = running.settings(crawl, db)
     nested = nested.model_copy(update={"crawl": nested.crawl.model_copy(update={"directories": (str(crawl), str(crawl / "inner"))})})
-    from dedup.scan.session import open_session
+    from dedup.pipeline.session import open_session
 
     with pytest.raises(errors.DirectoriesOverlapError, match="overlap"), open_session(nested, "test"):
         pass
@@ -476,7 +476,7 @@ def test_the_number_of_statements_does_not_grow_with_the_alerts(tmp_path: Path, 
 
 @pytest.mark.parametrize("part", [1, 2, 7])
 def test_the_chunk_size_does_not_change_the_result_for_a_folder(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    monkeypatch.setattr("dedup.scan.scanner.CHUNK_ENTRIES", part)
+    monkeypatch.setattr("dedup.pipeline.scanner.CHUNK_ENTRIES", part)
     for n in range(9):
         ArticleFile(aid=f"{n:010}", body=f"본문 {n}").write(crawl / "deep", f"{n}.md")
     (crawl / "deep" / "notes.txt").touch()

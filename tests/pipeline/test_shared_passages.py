@@ -25,11 +25,11 @@ from dedup.index.passages import MAX_BUCKET
 from dedup.matching import batch_confirmer, boilerplate_filter, passage_lookup, passage_matcher, top_candidates
 from dedup.matching.passage_matcher import CandidateProposal, PassageEntry, PassageMatcher
 from dedup.matching.thresholds import Assessment, MatchCriteria
-from dedup.scan import scanner as scanning
-from dedup.scan.counts import ScanCounts
-from dedup.scan.extract import CrawlFile, Extraction, extract_files, to_file_stamp
-from dedup.scan.record import record_extractions
-from dedup.scan.scanner import Scan
+from dedup.pipeline import scanner as scanning
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.extract import CrawlFile, Extraction, extract_files, to_file_stamp
+from dedup.pipeline.record import record_extractions
+from dedup.pipeline.scanner import Scan
 from dedup.similarity import winnowing
 from dedup.store import open_database
 from dedup.text.normalise import normalise

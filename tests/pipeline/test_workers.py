@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from dedup.config import Settings
-from dedup.scan import workers
-from dedup.scan.extract import CrawlFile, extract_files
-from dedup.scan.session import build_extract_options
-from dedup.scan.workers import WorkerPool
+from dedup.pipeline import workers
+from dedup.pipeline.extract import CrawlFile, extract_files
+from dedup.pipeline.session import build_extract_options
+from dedup.pipeline.workers import WorkerPool
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edited, words
@@ -157,7 +157,7 @@ def test_processes_end_when_their_parent_is_killed(crawl: Path) -> None:
     files_in(crawl, 10)
     program = f"""
 import os, threading, time
-from dedup.scan import workers
+from dedup.pipeline import workers
 from tests.pipeline.test_workers import OPTIONS, files_in
 from pathlib import Path
 workers.MIN_FILES_FOR_PROCESSES = 0
@@ -189,7 +189,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_a_scan_gives_the_same_database_with_any_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 7)
+    monkeypatch.setattr("dedup.pipeline.scanner.BATCH_FILES", 7)
     files_in(tmp_path / "crawl", 60)
     dumps = []
     for number in (1, 2, 5):

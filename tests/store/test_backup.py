@@ -23,7 +23,7 @@ import pytest
 
 from dedup import errors, store
 from dedup.files.atomic import PART_PREFIX
-from dedup.scan.scanner import Scan
+from dedup.pipeline.scanner import Scan
 from dedup.store import backup, open_database, open_writable
 from dedup.text import times
 from tests.builders import scans as running
@@ -867,7 +867,7 @@ def test_restored_twice_at_once_nothing_that_was_put_aside_is_lost(folder: Path,
 _DYING = """
 import os, signal, sys
 from pathlib import Path
-from dedup.scan import record
+from dedup.pipeline import record
 from tests.builders import scans as running
 from dedup.store import settings
 with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:

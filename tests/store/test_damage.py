@@ -15,7 +15,7 @@ from dedup import errors, store
 from dedup.index.hashtable import HEADER_BYTES, HashTable
 from dedup.maintenance.reindex import reindex_signatures
 from dedup.matching.matcher import Matcher
-from dedup.scan.session import build_extract_options, build_matching
+from dedup.pipeline.session import build_extract_options, build_matching
 from dedup.store import open_database, open_writable, wal
 from tests.builders import damage as damaging
 from tests.builders import scans as running

@@ -242,7 +242,7 @@ def test_everything_altered_at_once_is_repaired_at_once(folder: Path) -> None:
 
 def test_what_is_computed_in_parts_is_what_is_computed_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dedup.doctor import records
-    from dedup.scan import mismatch_causes, page_history
+    from dedup.pipeline import mismatch_causes, page_history
 
     for module, name in ((histories, "BATCH_SIZE"), (records, "BATCH_SIZE"), (page_history, "CHUNK"), (mismatch_causes, "CHUNK")):
         monkeypatch.setattr(module, name, 2)
@@ -370,7 +370,7 @@ def test_a_page_that_cannot_be_judged_does_not_hide_the_others(folder: Path, mon
             raise ArithmeticError("no such article")
         return classify_change(before, *rest)
 
-    monkeypatch.setattr("dedup.scan.classifications.classify_change", fails)
+    monkeypatch.setattr("dedup.pipeline.classifications.classify_change", fails)
     damaging.by_sql(folder / "dedup.db", f"UPDATE changes SET severity = 'trivial' WHERE {SUBSTANCE}")
     those = [(f.severity, f.message) for f in list_findings(folder) if f.check == "histories"]
     assert [severity for severity, _ in those] == ["error", "warning"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup.scan.scanner import Scan
+from dedup.pipeline.scanner import Scan
 from dedup.search import (
     IndexCoverage,
     IndexProgress,

@@ -30,11 +30,11 @@ from dedup.formats import markdown
 from dedup.matching import boilerplate, pair_confirmer, text_cache
 from dedup.matching.text_cache import PreparedTextCache
 from dedup.matching.thresholds import MatchCriteria
-from dedup.scan import workers
-from dedup.scan.extract import CrawlFile, extract_files
-from dedup.scan.recipes import build_change_rules
-from dedup.scan.session import build_extract_options
-from dedup.scan.workers import WorkerPool
+from dedup.pipeline import workers
+from dedup.pipeline.extract import CrawlFile, extract_files
+from dedup.pipeline.recipes import build_change_rules
+from dedup.pipeline.session import build_extract_options
+from dedup.pipeline.workers import WorkerPool
 from dedup.search import SearchIndexer
 from dedup.search import tokenizer as found_by
 from dedup.similarity import overlap
@@ -138,7 +138,7 @@ def test_the_daemon_hears_the_work_of_its_rounds(crawl: Path, db: Path, monkeypa
         return found
 
     monkeypatch.setattr(HealthReporter, "beat", beat)
-    monkeypatch.setattr("dedup.scan.workers.extract_files", examining)
+    monkeypatch.setattr("dedup.pipeline.workers.extract_files", examining)
     with running.session(crawl, db) as session:
         loop.run(session, stop)
     assert stop.is_set()

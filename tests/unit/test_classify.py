@@ -6,7 +6,7 @@ import pytest
 
 from dedup.changes import Classification, PageHistory, PageState, classify_change
 from dedup.config import Settings
-from dedup.scan.recipes import build_change_rules
+from dedup.pipeline.recipes import build_change_rules
 from tests.builders.labelled_changes import BODY, CASES, TITLE, Case
 
 RULES = build_change_rules(Settings())

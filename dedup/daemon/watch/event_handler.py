@@ -19,7 +19,7 @@ from watchdog.events import (
 )
 
 from dedup.daemon.watch.change_queue import ChangeQueue
-from dedup.scan.roots import CrawlDirectory
+from dedup.pipeline.roots import CrawlDirectory
 
 EVENT_TYPES: list[type[FileSystemEvent]] = [
     FileClosedEvent,

@@ -115,6 +115,12 @@ def to_datasketch(signature: bytes) -> MinHash:
     )
 
 
+def sketch_text(text: str, num_perm: int) -> MinHash:
+    """Return the signature of a text of any length as a MinHash of datasketch. That of a text without letters and digits is empty."""
+    (signed,) = sign_texts([text], num_perm, 1)
+    return to_datasketch(signed.signature if signed.signature is not None else b"\xff" * (4 * num_perm))
+
+
 def choose_bands(threshold: float, num_perm: int) -> tuple[int, int]:
     """Return (bands, rows): the most rows for which a pair of Jaccard `threshold` is a candidate with probability ≥ `MIN_RECALL`.
 

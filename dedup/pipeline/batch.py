@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dedup.matching.matcher import Matcher
-from dedup.model import Article, CheckStatus, MismatchCause, SightingStatus, TimeSource
-from dedup.scan.counts import ScanCounts
-from dedup.scan.events import Policy
-from dedup.scan.extract import Extraction
+from dedup.model import Article, CheckStatus, Fault, FileOutcome, MismatchCause, SightingStatus, TimeSource
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.events import Policy
+from dedup.pipeline.extract import Extraction
 from dedup.store import Database, Transaction
 from dedup.store.files import FilePath
 from dedup.store.rows import FileRow
@@ -22,6 +22,39 @@ from dedup.text import sanitise
 
 Report = Callable[[str, str], None]
 """Receives the kind of a noteworthy event and one line that describes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """A file whose article was recorded, with the canonical URL of its page and the result of its check. `path` is escaped for display."""
+
+    path: str
+    url: str
+    crawled_at: str
+    outcome: FileOutcome
+    check: CheckStatus
+    cause: MismatchCause | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFault:
+    """A file or folder that could not be read as an article. `path` is escaped for display."""
+
+    path: str
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedBatch:
+    """What one committed transaction recorded. `changed_sightings` are the later sightings of the changes that it found."""
+
+    counts: ScanCounts = field(default_factory=ScanCounts)
+    files: list[RecordedFile] = field(default_factory=list)
+    faults: list[RecordedFault] = field(default_factory=list)
+    changed_sightings: list[int] = field(default_factory=list)
+
+
+BatchListener = Callable[[CommittedBatch], None]
 
 
 class IdAllocator:
@@ -40,6 +73,7 @@ class IdAllocator:
 @dataclass(frozen=True, slots=True)
 class BatchContext:
     """Values shared by the steps of one batch. Steps add to `counts` and send each noteworthy event to `report` (None: nothing listens).
+    `committed` collects what is recorded (None: nothing listens); its counts are `counts`.
 
     Files in `suppressed_directories` raise no alerts. `now` is the time at which the batch is recorded.
     """
@@ -52,6 +86,7 @@ class BatchContext:
     report: Report | None
     suppressed_directories: Collection[int]
     now: str
+    committed: CommittedBatch | None = None
 
 
 class FileArticle(NamedTuple):

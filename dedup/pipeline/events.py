@@ -14,9 +14,9 @@ from dedup import store
 from dedup.changes import ClassificationRules, diff
 from dedup.changes.diff import render
 from dedup.model import CLUSTER_RELATIONS, AlertTopic, Article, Match, MismatchCause, Relation, Severity
+from dedup.pipeline.classifications import ChangeIdentity, PageChange
+from dedup.pipeline.extract import Extraction
 from dedup.rules import AlertPolicy, Event, matches_rule
-from dedup.scan.classifications import ChangeIdentity, PageChange
-from dedup.scan.extract import Extraction
 from dedup.store import Database, Transaction, outbox
 from dedup.store.rows import ArticleRow, TextPages
 from dedup.text.publishers import PublisherResolver

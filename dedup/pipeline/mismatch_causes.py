@@ -14,7 +14,7 @@ from more_itertools import chunked
 from dedup import store
 from dedup.matching.cache import Cache
 from dedup.model import MismatchCause
-from dedup.scan.sighting_status import merge_readings
+from dedup.pipeline.sighting_status import merge_readings
 from dedup.store import Database, Transaction
 from dedup.store.rows import FirstCrawl, StaleCandidate
 from dedup.store.timeline import SightingPosition

@@ -17,8 +17,8 @@ from dedup.errors import (
     UnknownDirectoryError,
 )
 from dedup.files.nofollow import NoFollowTree
-from dedup.scan.extract import to_file_stamp
-from dedup.scan.roots import locate_directories, read_identity
+from dedup.pipeline.extract import to_file_stamp
+from dedup.pipeline.roots import locate_directories, read_identity
 from dedup.store import Database, WritableDatabase
 from dedup.store.rows import DirectoryRow, FileStamp
 from dedup.text import times

@@ -12,18 +12,29 @@ from dedup import store
 from dedup.errors import DedupError
 from dedup.matching.candidates import CandidateSet
 from dedup.matching.matcher import Matcher
-from dedup.model import Match
-from dedup.scan.batch import BatchContext, BatchReading, IdAllocator, Report, file_path, printable_relative_path
-from dedup.scan.classifications import ChangeIdentity, PageChange
-from dedup.scan.counts import ScanCounts
-from dedup.scan.events import BatchOutcome, Policy, RecordedArticle, write_alerts
-from dedup.scan.extract import Extraction, to_fault
-from dedup.scan.isolation import has_passed_through, internal_fault, is_file_error, isolate_failures, log_error_once
-from dedup.scan.moved_files import find_moved_files
-from dedup.scan.page_history import TouchedSightings, recompute_pages, recompute_sightings
-from dedup.scan.record_files import FileBatch, record_files, write_files
-from dedup.scan.record_pages import NewRevision, PageBatch, identify_articles
-from dedup.scan.record_sightings import (
+from dedup.model import FileOutcome, Match
+from dedup.pipeline.batch import (
+    BatchContext,
+    BatchListener,
+    BatchReading,
+    CommittedBatch,
+    IdAllocator,
+    RecordedFault,
+    RecordedFile,
+    Report,
+    file_path,
+    printable_relative_path,
+)
+from dedup.pipeline.classifications import ChangeIdentity, PageChange
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.events import BatchOutcome, Policy, RecordedArticle, write_alerts
+from dedup.pipeline.extract import Extraction, to_fault
+from dedup.pipeline.isolation import has_passed_through, internal_fault, is_file_error, isolate_failures, log_error_once
+from dedup.pipeline.moved_files import find_moved_files
+from dedup.pipeline.page_history import TouchedSightings, recompute_pages, recompute_sightings
+from dedup.pipeline.record_files import FileBatch, record_files, write_files
+from dedup.pipeline.record_pages import NewRevision, PageBatch, identify_articles
+from dedup.pipeline.record_sightings import (
     ReadingRows,
     assign_sightings,
     build_reading_rows,
@@ -31,8 +42,8 @@ from dedup.scan.record_sightings import (
     merge_new_sightings,
     write_sightings,
 )
-from dedup.scan.record_texts import TextBatch, assign_texts, report_copies, write_texts
-from dedup.scan.rereads import Rereads, delete_dropped_readings, finish_rereads
+from dedup.pipeline.record_texts import TextBatch, assign_texts, report_copies, write_texts
+from dedup.pipeline.rereads import Rereads, delete_dropped_readings, finish_rereads
 from dedup.store import Database, Transaction, WritableDatabase
 from dedup.store.corruption import SUSPICIOUS_ERRORS
 from dedup.store.files import FilePath
@@ -51,10 +62,12 @@ def record_extractions(
     counts: ScanCounts,
     report: Report | None = None,
     suppressed_directories: Collection[int] = (),
+    on_committed: BatchListener | None = None,
 ) -> None:
     """Record a batch of extracted files in one transaction, together with the alerts that `policy` asks for.
 
     `counts` and `report` receive the results once they are committed: `report` gets a line for each mismatch, fault, change and match.
+    `on_committed` receives what each transaction recorded.
     Files in `suppressed_directories` (ids of crawl directories) raise no alerts.
 
     If one file makes this fail, the batch is recorded in halves until that file is alone; it becomes a fault of the kind `internal`.
@@ -65,7 +78,7 @@ def record_extractions(
     def record_part(batch: Sequence[Extraction]) -> None:
         nonlocal has_checked_database
         try:
-            _record_batch(database, batch, matcher, policy, counts, report, suppressed_directories)
+            _record_batch(database, batch, matcher, policy, counts, report, suppressed_directories, on_committed)
         except Exception as error:
             if has_checked_database or not is_file_error(error):
                 raise
@@ -75,13 +88,15 @@ def record_extractions(
             if not (has_passed_through(error, INDEX_MODULES) and matcher.discard_indexes()):
                 raise
             log_error_once(error, "using an index, which is rebuilt")
-            _record_batch(database, batch, matcher, policy, counts, report, suppressed_directories)
+            _record_batch(database, batch, matcher, policy, counts, report, suppressed_directories, on_committed)
 
     def record_fault(extraction: Extraction, error: Exception) -> None:
         fault = internal_fault(error, "recording")
         try:
             if extraction.outcome in ("article", "fault"):
-                _record_batch(database, [to_fault(extraction, fault)], matcher, policy, counts, report, suppressed_directories)
+                _record_batch(
+                    database, [to_fault(extraction, fault)], matcher, policy, counts, report, suppressed_directories, on_committed
+                )
                 return
         except Exception as fault_error:
             if not is_file_error(fault_error):
@@ -91,6 +106,9 @@ def record_extractions(
             path = extraction.file.directory_id, extraction.file.relative_path
             store.faults.replace(transaction, [(*path, printable_relative_path(extraction), (fault,))], times.now())
         counts.faults += 1
+        if on_committed is not None:
+            recorded_fault = RecordedFault(sanitise.to_printable_path(extraction.file.path), fault)
+            on_committed(CommittedBatch(ScanCounts(faults=1), faults=[recorded_fault]))
 
     isolate_failures(extractions, record_part, record_fault)
 
@@ -103,9 +121,10 @@ def _record_batch(
     counts: ScanCounts,
     report: Report | None,
     suppressed_directories: Collection[int],
+    on_committed: BatchListener | None,
 ) -> None:
     """Record a whole batch or nothing of it."""
-    batch_counts = ScanCounts()
+    committed = CommittedBatch()
     messages: list[tuple[str, str]] = []
     commit_token: bytes | None = None
 
@@ -120,21 +139,24 @@ def _record_batch(
                     IdAllocator(transaction),
                     matcher,
                     policy,
-                    batch_counts,
+                    committed.counts,
                     collect_message if report else None,
                     suppressed_directories,
                     times.now(),
+                    committed if on_committed is not None else None,
                 )
                 commit_token = _record_files(context, part) or commit_token
     except BaseException:
         matcher.rollback()
         raise
     database.lock.set_activity("adding what was recorded to the indexes")
-    counts.add(batch_counts)
+    counts.add(committed.counts)
     _index_committed(matcher, commit_token)
     if report:
         for kind, line in messages:
             report(kind, line)
+    if on_committed is not None:
+        on_committed(committed)
 
 
 def _index_committed(matcher: Matcher, commit_token: bytes | None) -> None:
@@ -289,7 +311,10 @@ def _recompute_histories(
 
 
 def _count_changes(context: BatchContext, page_changes: Sequence[PageChange]) -> None:
-    context.counts.changes += sum(not change.is_known for change in page_changes)
+    new_changes = [change for change in page_changes if not change.is_known]
+    context.counts.changes += len(new_changes)
+    if context.committed is not None:
+        context.committed.changed_sightings.extend(change.change.sighting.id for change in new_changes)
     if context.report is not None and page_changes:
         urls = store.pages.urls(context.transaction, {change.page_id for change in page_changes})
         for change in page_changes:
@@ -335,15 +360,30 @@ def _count_article(context: BatchContext, reading: BatchReading, *, is_moved: bo
         if reading.check_status == "mismatched" and context.report is not None:
             path = sanitise.to_printable_path(source.extraction.file.path)
             context.report("mismatched content_hash", f"mismatched content_hash ({reading.check_cause}): {path}")
-    if source.extraction.file.is_reread:
+    outcome = _outcome(reading, is_moved=is_moved)
+    if outcome == "reread":
         counts.reread += 1
-    elif source.file_row is not None:
-        counts.changed += not source.is_unchanged
-        counts.unchanged += source.is_unchanged
-    elif is_moved:
+    elif outcome == "changed":
+        counts.changed += 1
+    elif outcome == "unchanged":
+        counts.unchanged += 1
+    elif outcome == "moved":
         counts.moved += 1
     else:
         counts.new += 1
+    if context.committed is not None:
+        path = sanitise.to_printable_path(source.extraction.file.path)
+        file = RecordedFile(path, source.url, reading.keys.crawled_at, outcome, reading.check_status, reading.check_cause)
+        context.committed.files.append(file)
+
+
+def _outcome(reading: BatchReading, *, is_moved: bool) -> FileOutcome:
+    source = reading.source
+    if source.extraction.file.is_reread:
+        return "reread"
+    if source.file_row is not None:
+        return "unchanged" if source.is_unchanged else "changed"
+    return "moved" if is_moved else "new"
 
 
 def _finish_batch(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dedup import store
-from dedup.scan.batch import BatchReading
-from dedup.scan.extract import CrawlFile
-from dedup.scan.roots import CrawlDirectory, find_absent_mounts, is_below, may_have_file
+from dedup.pipeline.batch import BatchReading
+from dedup.pipeline.extract import CrawlFile
+from dedup.pipeline.roots import CrawlDirectory, find_absent_mounts, is_below, may_have_file
 from dedup.store import Database
 
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from dedup import store
 from dedup.changes import ClassificationRules, PageHistory
 from dedup.model import Change
-from dedup.scan import history
-from dedup.scan.classifications import ChangeIdentity, PageChange, classify_page_change, is_after_removal, is_as_stored, to_sighting
+from dedup.pipeline import history
+from dedup.pipeline.classifications import ChangeIdentity, PageChange, classify_page_change, is_after_removal, is_as_stored, to_sighting
 from dedup.store import Transaction
 from dedup.store.rows import SightingRow
 from dedup.store.timeline import BEGINNING, Position, PositionedChange, SightingPosition

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from dedup import store
 from dedup.model import CheckStatus, MismatchCause, SightingStatus
-from dedup.scan.batch import ArticleKeys, BatchReading, FileArticle, IdAllocator
-from dedup.scan.rereads import Rereads
-from dedup.scan.sighting_status import merge_readings
+from dedup.pipeline.batch import ArticleKeys, BatchReading, FileArticle, IdAllocator
+from dedup.pipeline.rereads import Rereads
+from dedup.pipeline.sighting_status import merge_readings
 from dedup.store import Database, Transaction
 from dedup.store.database import Row
 from dedup.store.rows import FileReadingRow, ReadingRow

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from dedup import heartbeat
 from dedup.model import FAULT_MESSAGES, Fault
+from dedup.pipeline.extract import CrawlFile, Extraction, ExtractOptions, extract_files
 from dedup.process import enable_fault_handler, prepare_for_scanning
-from dedup.scan.extract import CrawlFile, Extraction, ExtractOptions, extract_files
 from dedup.similarity import jit
 
 MIN_FILES_FOR_PROCESSES = 20_000
@@ -233,7 +233,7 @@ class WorkerPool:
         parent_socket, child_socket = socket.socketpair()
         with parent_socket, child_socket:
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-c", f"from dedup.scan.workers import serve; serve({child_socket.fileno()})"],
+                [sys.executable, "-c", f"from dedup.pipeline.workers import serve; serve({child_socket.fileno()})"],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[child_socket.fileno()],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)},

@@ -19,12 +19,12 @@ from dedup.index.hashtable import read_state
 from dedup.matching.matcher import Matcher
 from dedup.matching.thresholds import MatchCriteria
 from dedup.model import NO_COMMIT
-from dedup.scan import recipes
-from dedup.scan.directories import require_unmoved
-from dedup.scan.events import Policy
-from dedup.scan.extract import ExtractOptions
-from dedup.scan.recipes import build_change_rules
-from dedup.scan.roots import CrawlDirectory, check_directories, locate_directories
+from dedup.pipeline import recipes
+from dedup.pipeline.directories import require_unmoved
+from dedup.pipeline.events import Policy
+from dedup.pipeline.extract import ExtractOptions
+from dedup.pipeline.recipes import build_change_rules
+from dedup.pipeline.roots import CrawlDirectory, check_directories, locate_directories
 from dedup.similarity import jit
 from dedup.store import Database, WritableDatabase, open_writable
 from dedup.text.digests import RECIPES

@@ -11,7 +11,7 @@ from dedup.changes import Classification, ClassificationRules, PageHistory, Page
 from dedup.changes.classify import MAX_CACHED_CHARACTERS
 from dedup.heartbeat import beat
 from dedup.model import Change, Sighting
-from dedup.scan import history
+from dedup.pipeline import history
 from dedup.similarity import overlap
 from dedup.store.changes import ChangeRecord, fields_json
 from dedup.store.revisions import body_digest

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dedup import store
 from dedup.model import TimeSource
-from dedup.scan.batch import ArticleKeys, FileArticle, IdAllocator
+from dedup.pipeline.batch import ArticleKeys, FileArticle, IdAllocator
 from dedup.store import Database
 from dedup.store.database import Row
 from dedup.store.pages import metadata_values

@@ -21,10 +21,11 @@ from more_itertools import chunked
 from dedup import store
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree, find_barrier
-from dedup.scan.counts import ScanCounts
-from dedup.scan.extract import CrawlFile, Extraction, seconds_since_change, to_file_stamp, unproven_settle_seconds, unreadable_fault
-from dedup.scan.record import record_extractions
-from dedup.scan.roots import (
+from dedup.pipeline.batch import BatchListener, CommittedBatch, RecordedFault
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.extract import CrawlFile, Extraction, seconds_since_change, to_file_stamp, unproven_settle_seconds, unreadable_fault
+from dedup.pipeline.record import record_extractions
+from dedup.pipeline.roots import (
     CrawlDirectory,
     find_absent_mounts,
     has_recorded_file,
@@ -35,8 +36,8 @@ from dedup.scan.roots import (
     save_identity,
     to_identity,
 )
-from dedup.scan.session import Session
-from dedup.scan.workers import WorkerPool, count_processors
+from dedup.pipeline.session import Session
+from dedup.pipeline.workers import WorkerPool, count_processors
 from dedup.store.rows import ARTICLE, FAULT, GONE, FileStamp, RecordedFile
 from dedup.text import sanitise, times
 
@@ -84,7 +85,7 @@ class Scan:
     something in it had to be checked, so that its changes are unknown.
 
     `was_closed` returns whether a writer closed a file (crawl directory, relative path) since its modification time (ns since 1970): False
-    if the file was created and not closed, None if that is unknown.
+    if the file was created and not closed, None if that is unknown. `on_committed` receives what each transaction recorded.
     """
 
     session: Session
@@ -94,6 +95,7 @@ class Scan:
     on_folder: Callable[[CrawlDirectory, bytes], None] = lambda _directory, _folder: None
     on_absent: Callable[[CrawlDirectory], None] = lambda _directory: None
     was_closed: Callable[[int, bytes, int], bool | None] = lambda _directory, _path, _modified_ns: None
+    on_committed: BatchListener | None = None
     counts: ScanCounts = field(default_factory=ScanCounts)
     _batch: list[CrawlFile] = field(default_factory=list)
     _batch_bytes: int = 0
@@ -585,6 +587,7 @@ class Scan:
                 self.counts,
                 self.report,
                 self._suppressed_directories(extractions),
+                self.on_committed,
             )
 
     def _resolve_barred(self, extraction: Extraction) -> Extraction | None:
@@ -681,7 +684,10 @@ class Scan:
                     for file_id, folder in folders_by_file.items()
                     if file_id not in hidden_ids and not any(is_below(folder, path) for path in absent_mounts)
                 )
-                self.counts.gone += store.files.mark_gone(transaction, gone_ids, times.now())
+                gone_count = store.files.mark_gone(transaction, gone_ids, times.now())
+            self.counts.gone += gone_count
+            if gone_count and self.on_committed is not None:
+                self.on_committed(CommittedBatch(ScanCounts(gone=gone_count)))
         if is_whole:
             self._save_absent_mounts(directory, mounts_with_missing)
 
@@ -702,10 +708,11 @@ class Scan:
         fault, is_new = unreadable_fault(error), not self._is_unreadable(directory, folder)
         with self.session.database.transaction() as transaction:
             store.faults.replace(transaction, [(directory.id, folder, sanitise.to_printable_path(folder), (fault,))], times.now())
+        path = sanitise.to_printable_path(os.path.join(directory.path, folder))
         if is_new and self.report:
-            self.report(
-                "fault, unreadable folder", f"fault: {sanitise.to_printable_path(os.path.join(directory.path, folder))}: {fault.message}"
-            )
+            self.report("fault, unreadable folder", f"fault: {path}: {fault.message}")
+        if is_new and self.on_committed is not None:
+            self.on_committed(CommittedBatch(ScanCounts(faults=1), faults=[RecordedFault(path, fault)]))
 
     def _is_unreadable(self, directory: CrawlDirectory, folder: bytes) -> bool:
         """Return whether a folder is recorded as unreadable."""

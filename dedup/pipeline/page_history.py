@@ -11,11 +11,11 @@ from more_itertools import chunked
 from dedup import store
 from dedup.changes import ClassificationRules, PageHistory
 from dedup.model import Change
-from dedup.scan import history
-from dedup.scan.classifications import ChangeIdentity, KnownComparisons, PageChange, classify_page_change, is_as_stored, to_sighting
-from dedup.scan.mismatch_causes import recompute_causes, recompute_causes_near
-from dedup.scan.partial_history import PartialHistory
-from dedup.scan.sighting_status import merge_readings
+from dedup.pipeline import history
+from dedup.pipeline.classifications import ChangeIdentity, KnownComparisons, PageChange, classify_page_change, is_as_stored, to_sighting
+from dedup.pipeline.mismatch_causes import recompute_causes, recompute_causes_near
+from dedup.pipeline.partial_history import PartialHistory
+from dedup.pipeline.sighting_status import merge_readings
 from dedup.store import Database, Transaction
 from dedup.store.changes import ChangeRecord
 from dedup.store.rows import MergedReadings, SightingRow, StateBody, StoredChange

@@ -10,8 +10,8 @@ from dedup import store
 from dedup.matching.candidates import CandidateSet, NewText
 from dedup.matching.matcher import Matcher
 from dedup.matching.quotations import pack_common_quotations
-from dedup.scan.batch import BatchReading, IdAllocator, Report
-from dedup.scan.events import ExactCopy
+from dedup.pipeline.batch import BatchReading, IdAllocator, Report
+from dedup.pipeline.events import ExactCopy
 from dedup.store import Database, Transaction
 from dedup.text import sanitise
 

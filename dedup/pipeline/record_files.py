@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from dedup import store
-from dedup.scan.batch import BatchContext, FileArticle, IdAllocator, Report, file_path, printable_relative_path
-from dedup.scan.counts import ScanCounts
-from dedup.scan.events import write_fault_alert
-from dedup.scan.extract import Extraction
-from dedup.scan.rereads import Rereads, begin_rereads, find_copies, is_deferred, is_reread
+from dedup.pipeline.batch import BatchContext, FileArticle, IdAllocator, RecordedFault, Report, file_path, printable_relative_path
+from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.events import write_fault_alert
+from dedup.pipeline.extract import Extraction
+from dedup.pipeline.rereads import Rereads, begin_rereads, find_copies, is_deferred, is_reread
 from dedup.store import Transaction
 from dedup.store.rows import FileRow
 from dedup.text import sanitise
@@ -59,6 +59,8 @@ def record_files(context: BatchContext, extractions: Sequence[Extraction]) -> Fi
         _count_file(file, context.counts)
     if context.report is not None:
         _report_faults(files, context.report)
+    if context.committed is not None:
+        context.committed.faults.extend(_new_faults(files))
     examined = [file.extraction for file in files if _has_examined_content(file)]
     articles, rereads = _extend_rereads(context, files, examined)
     _write_file_states(transaction, files, context.now)
@@ -144,11 +146,15 @@ def _count_file(file: _ComparedFile, counts: ScanCounts) -> None:
 
 
 def _report_faults(files: Iterable[_ComparedFile], report: Report) -> None:
+    for recorded in _new_faults(files):
+        report(f"fault, {recorded.fault.kind}", f"fault: {recorded.path}: {sanitise.to_printable(recorded.fault.message)}")
+
+
+def _new_faults(files: Iterable[_ComparedFile]) -> Iterator[RecordedFault]:
     for file in files:
         if file.needs_reading and not file.is_reread and file.extraction.faults:
             path = sanitise.to_printable_path(file.extraction.file.path)
-            for fault in file.extraction.faults:
-                report(f"fault, {fault.kind}", f"fault: {path}: {sanitise.to_printable(fault.message)}")
+            yield from (RecordedFault(path, fault) for fault in file.extraction.faults)
 
 
 def _extend_rereads(

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 
 from dedup import store
 from dedup.changes import ClassificationRules
+from dedup.pipeline.batch import FileArticle
+from dedup.pipeline.classifications import PageChange
+from dedup.pipeline.events import Policy, RecordedArticle, change_event, change_key, change_payload, mismatch_event, mismatch_key
+from dedup.pipeline.extract import Extraction
+from dedup.pipeline.page_history import recompute_pages, recompute_sightings
+from dedup.pipeline.roots import may_have_file
 from dedup.rules import Event
-from dedup.scan.batch import FileArticle
-from dedup.scan.classifications import PageChange
-from dedup.scan.events import Policy, RecordedArticle, change_event, change_key, change_payload, mismatch_event, mismatch_key
-from dedup.scan.extract import Extraction
-from dedup.scan.page_history import recompute_pages, recompute_sightings
-from dedup.scan.roots import may_have_file
 from dedup.store import Transaction, outbox
 from dedup.store.changes import ChangeKey
 from dedup.store.files import FilePath

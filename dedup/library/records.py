@@ -1,0 +1,70 @@
+"""Frozen dataclasses that convert to and from the JSON of a report."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, NamedTuple, Self, Union, cast, get_args, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class Record:
+    """Base of the answers. A field is a key of the JSON, in the same order.
+
+    A key that is no name in Python, such as `from`, is in the metadata of its field: `field(metadata={"key": "from"})`.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record in its documented JSON form: dicts, lists, strings, numbers, booleans and None."""
+        return {_key(f.name, f.metadata): _to_json(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Self:
+        """Return the record of a JSON object. Raises TypeError unless its keys are the fields."""
+        fields_by_key = _fields_by_key(cast("Hashable", cls))
+        if row.keys() != fields_by_key.keys():
+            raise TypeError(f"{cls.__name__} has other fields than its JSON: {sorted(row.keys() ^ fields_by_key.keys())}")
+        return cls(**{fields_by_key[key].name: _from_json(fields_by_key[key].hint, value) for key, value in row.items()})
+
+
+class _Field(NamedTuple):
+    name: str
+    hint: Any
+
+
+def _key(name: str, metadata: Mapping[str, Any]) -> str:
+    return str(metadata.get("key", name))
+
+
+@lru_cache(maxsize=64)
+def _fields_by_key(cls: Any) -> dict[str, _Field]:
+    hints = get_type_hints(cls)
+    return {_key(f.name, f.metadata): _Field(f.name, hints[f.name]) for f in fields(cls)}
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [_to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _to_json(item) for key, item in value.items()}
+    return value
+
+
+def _from_json(hint: Any, value: Any) -> Any:
+    """Return a JSON value as the type `hint`: records, tuples, mappings and unions with None are converted; all else is kept."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        return _from_json(next(argument for argument in arguments if argument is not types.NoneType), value)
+    if origin is tuple:
+        return tuple(_from_json(arguments[0], item) for item in value)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {key: _from_json(arguments[1], item) for key, item in value.items()}
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return hint.from_dict(value)
+    return value
