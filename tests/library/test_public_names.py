@@ -42,17 +42,6 @@ def test_each_name_can_be_used_first() -> None:
     assert run_program(_FIRST_USE) == dict.fromkeys(dedup.__all__, 0)
 
 
-@pytest.mark.parametrize("first", ["import dedup.pipeline.scanner", "from dedup.pipeline import scanner", "dedup.open_database"])
-def test_the_function_scan_and_the_package_of_that_name_are_both_there(first: str, tmp_path: Path) -> None:
-    (tmp_path / "crawl").mkdir()
-    program = (
-        f"import json, dedup\n{first}\nfrom dedup.pipeline.scanner import Scan\nimport dedup.pipeline.scanner as module\n"
-        "result = dedup.scan(directories=['crawl'], database='dedup.db')\n"
-        "print(json.dumps([result.files, module.Scan is Scan, dedup.pipeline.scanner is module]))"
-    )
-    assert run_program(program, tmp_path) == [0, True, True]
-
-
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         dedup.no_such_name  # type: ignore[attr-defined]  # noqa: B018
@@ -65,7 +54,7 @@ def test_the_names_are_those_that_type_checkers_see() -> None:
     names = {(module, name) for module, many, one in imported for name in re.findall(r"\w+", many or one)}
     assert {name for _, name in names} == set(dedup.__all__)
     for module, name in names:
-        if name not in ("errors", "scan"):
+        if name != "errors":
             assert getattr(dedup, name).__module__.startswith(module), name
 
 
