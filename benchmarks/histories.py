@@ -23,10 +23,11 @@ from pathlib import Path
 
 import click
 
-from dedup import process, reports
+from dedup import reports
 from dedup.config import CrawlConfig, DatabaseConfig, Settings
 from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import Session, open_session
+from dedup.runtime import process
 from dedup.store import open_database
 
 SIZES = (1_000, 2_000, 4_000)

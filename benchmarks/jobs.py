@@ -17,11 +17,12 @@ from benchmarks import engines
 from benchmarks.machine import field
 from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
-from dedup import process, store
+from dedup import store
 from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
 from dedup.matching.thresholds import Assessment, MatchCriteria
 from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import open_session
+from dedup.runtime import process
 from dedup.search import rebuild, search_revisions
 from dedup.store import open_database, open_writable
 from dedup.text.publishers import PublisherResolver

@@ -33,8 +33,8 @@ from unittest import mock
 
 import click
 
-from dedup import heartbeat
 from dedup.cli import main as dedup
+from dedup.runtime import heartbeat
 
 MEGABYTE = 1_000_000
 ADDRESS_SPACE = 16 << 30

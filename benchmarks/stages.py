@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from dedup import formats, process
+from dedup import formats
 from dedup.config import Settings
 from dedup.index.lsh import CandidateIndex
 from dedup.index.passages import PassageIndex
@@ -19,6 +19,7 @@ from dedup.pipeline.counts import ScanCounts
 from dedup.pipeline.extract import extract_files
 from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import open_session
+from dedup.runtime import process
 from dedup.similarity import winnowing
 from dedup.store import WritableDatabase
 from dedup.text.urls import Canonicaliser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dedup import process
+from dedup.runtime import process
 
 
 def main() -> NoReturn:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from dedup import process
+from dedup.runtime import process
 from dedup.similarity import jit
 from dedup.store import connection, schema
 from dedup.store.ownership import APPLICATION_ID

@@ -29,9 +29,9 @@ from dedup.alerts.messages import Message
 from dedup.alerts.secrets import redact, resolve_secret
 from dedup.config import ChannelConfig
 from dedup.errors import ChannelError
-from dedup.extras import require_extra
 from dedup.files.protected import ProtectedFiles
-from dedup.log_capture import capture_log
+from dedup.runtime.extras import require_extra
+from dedup.runtime.log_capture import capture_log
 
 SIGNATURE_HEADER = "X-Dedup-Signature"
 """Header of a signed request: `t=<seconds since 1970>,v1=<hex of HMAC-SHA-256 over "<t>." and the body>`."""

@@ -11,7 +11,7 @@ from typing import Self
 from dedup.changes import diff, evidence
 from dedup.changes.diff import MAX_SPLIT_CHARACTERS, Operation
 from dedup.changes.evidence import MIN_SENTENCE_WEIGHT, Evidence, NonContentLines, has_sentence_end, normalise_letters
-from dedup.heartbeat import beat
+from dedup.runtime.heartbeat import beat
 
 _Group = list[Operation]
 

@@ -25,7 +25,7 @@ from dedup.changes.lexicon import (
     find_quotations,
     number_kind,
 )
-from dedup.heartbeat import beat
+from dedup.runtime.heartbeat import beat
 from dedup.text.normalise import keep_alphanumeric, to_unicode_form
 
 EvidenceKind = Literal[

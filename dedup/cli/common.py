@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dedup.cli.suggestions import SuggestingChoice
-from dedup.log_limits import LogLimitFilter
+from dedup.runtime.log_limits import LogLimitFilter
 from dedup.text.normalise import is_storable
 from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json, to_printable, to_printable_path
 

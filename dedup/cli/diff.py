@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
+from dedup.runtime import process
 from dedup.text.sanitise import to_printable, to_printable_block
 
 if TYPE_CHECKING:

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from dedup.cli.common import (
-    CommonOptions,
-    common_options,
-    format_option,
-    log_to_stderr,
-    print_json,
-    set_verdict,
-    shows_progress,
-)
+from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr, print_json, set_verdict, shows_progress
 from dedup.cli.progress import ProgressBar
 from dedup.text.format import format_count
 from dedup.text.sanitise import to_printable

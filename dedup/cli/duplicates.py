@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, parse_time, print_csv, print_json_array
 from dedup.cli.suggestions import SuggestingChoice
 from dedup.model import CLUSTER_RELATIONS, RELATIONS
+from dedup.runtime import process
 from dedup.text.format import format_count, format_lag
 from dedup.text.sanitise import format_json, to_printable
 

@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup import process
-from dedup.cli.common import (
-    CommonOptions,
-    common_options,
-    format_option,
-    log_to_stderr,
-    print_json,
-    print_note,
-    shows_progress,
-)
+from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr, print_json, print_note, shows_progress
 from dedup.cli.progress import ProgressBar
+from dedup.runtime import process
 from dedup.text.format import format_count
 
 if TYPE_CHECKING:

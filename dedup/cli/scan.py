@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup import process
 from dedup.cli.common import (
     CommonOptions,
     common_options,
@@ -22,6 +21,7 @@ from dedup.cli.common import (
 from dedup.cli.progress import ProgressBar
 from dedup.cli.suggestions import SuggestingChoice
 from dedup.model import RELATIONS
+from dedup.runtime import process
 from dedup.text.format import format_count
 
 if TYPE_CHECKING:

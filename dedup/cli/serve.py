@@ -79,7 +79,7 @@ def serve(options: CommonOptions, listen: str | None, open_browser: bool, output
 def open_dashboard(settings: Settings, *, log: bool = False) -> DashboardServer:
     """Return the dashboard's server, already listening. Raises WebError, WebExposedError, MissingExtraError, and
     DatabaseUnreadableError for a file that is not a database of dedup."""
-    from dedup.extras import require_extra
+    from dedup.runtime.extras import require_extra
     from dedup.store.ownership import require_dedup_database
 
     require_dedup_database(settings.database.path)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option
 from dedup.cli.serve import open_dashboard
 from dedup.files import descriptors
-from dedup.log_limits import LogLimitFilter
+from dedup.runtime import process
+from dedup.runtime.log_limits import LogLimitFilter
 from dedup.text import times
 from dedup.text.sanitise import PrintableFormatter, format_json
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
+from dedup.runtime import process
 from dedup.text.sanitise import to_printable, to_printable_block
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from dedup import heartbeat
 from dedup.config import Settings
 from dedup.daemon import health_file
 from dedup.daemon.alert_pump import AlertPump
@@ -28,6 +27,7 @@ from dedup.pipeline.isolation import log_error_once, summarise_error
 from dedup.pipeline.roots import CrawlDirectory, find_absent_mounts, is_absent
 from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import Session, open_session
+from dedup.runtime import heartbeat
 from dedup.store.database_files import are_open
 
 TICK_SECONDS = 1.0

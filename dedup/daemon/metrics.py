@@ -12,7 +12,7 @@ from typing import get_args
 
 from dedup.daemon.health_file import DegradationReason, Health
 from dedup.errors import MetricsError
-from dedup.extras import require_extra
+from dedup.runtime.extras import require_extra
 
 MAX_CONNECTIONS = 16
 """Connections open at the same time."""
@@ -27,7 +27,7 @@ def serve_metrics(listen: str, latest_health: Callable[[], Health], database: st
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
 
-    from dedup.http_server import HttpServer, limits_for, open_listening_socket
+    from dedup.runtime.http_server import HttpServer, limits_for, open_listening_socket
 
     class HealthCollector(Collector):
         def collect(self) -> Iterator[Metric]:

@@ -16,8 +16,8 @@ from itertools import islice
 
 from dedup.formats.decoding import decode
 from dedup.formats.options import ReadOptions
-from dedup.heartbeat import beat
 from dedup.model import FAULT_MESSAGES, Article, Check, Fault, FaultKind, Metadata, MismatchCause, ParseResult
+from dedup.runtime.heartbeat import beat
 from dedup.text import digests, times
 from dedup.text.digests import WHITESPACE, BodySegment, Recipe
 from dedup.text.urls import strip_credentials

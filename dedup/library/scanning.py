@@ -6,12 +6,12 @@ import os
 import threading
 from collections.abc import Iterable
 
-from dedup import process
 from dedup.library.parameters import require_main_thread
 from dedup.library.scans import ScanResult
 from dedup.library.settings import SettingsSource, StrPath, resolve_settings
 from dedup.maintenance.full_scan import run_full_scan
 from dedup.pipeline.session import open_session
+from dedup.runtime import process
 
 
 def scan(

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Self
 
-from dedup import process, store
+from dedup import store
 from dedup.config import Settings
 from dedup.daemon import loop
 from dedup.errors import ShutdownRequested
@@ -24,6 +24,7 @@ from dedup.model import RELATIONS
 from dedup.pipeline.batch import CommittedBatch
 from dedup.pipeline.session import Session
 from dedup.reports.changes import change_as_json
+from dedup.runtime import process
 from dedup.store import Database
 
 MAX_WAITING_BATCHES = 16

@@ -20,9 +20,9 @@ import xxhash
 from dedup import store
 from dedup.config import Settings
 from dedup.errors import ShutdownRequested
-from dedup.heartbeat import beat
 from dedup.model import Match
 from dedup.pipeline.isolation import is_file_error, isolate_failures, log_error_once
+from dedup.runtime.heartbeat import beat
 from dedup.similarity.clustering import MatchGraph, StarCluster
 from dedup.store import Database, Transaction, WritableDatabase
 from dedup.store.corruption import SUSPICIOUS_ERRORS

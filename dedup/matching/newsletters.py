@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup import store
-from dedup.heartbeat import beat
 from dedup.matching.match_caches import MatchCaches
 from dedup.matching.thresholds import MatchCriteria
 from dedup.model import Match
+from dedup.runtime.heartbeat import beat
 from dedup.similarity import overlap
 from dedup.store import Database, Transaction
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from dedup import store
-from dedup.heartbeat import beat
 from dedup.matching.cache import Cache
 from dedup.matching.quotations import unpack_mask
+from dedup.runtime.heartbeat import beat
 from dedup.similarity.overlap import PreparedText, prepare_text
 from dedup.store import Database
 

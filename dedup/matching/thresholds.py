@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup.config import DuplicatesConfig
-from dedup.heartbeat import beat
 from dedup.model import IDENTICAL, MatchScores, Relation
+from dedup.runtime.heartbeat import beat
 from dedup.similarity import minhash, winnowing
 from dedup.similarity.overlap import NO_PASSAGES, PreparedText, SharedPassages, ShingleOverlap, measure_overlap, measure_passages
 

@@ -9,9 +9,9 @@ from functools import lru_cache
 
 from dedup.changes import Classification, ClassificationRules, PageHistory, PageState, classify_change
 from dedup.changes.classify import MAX_CACHED_CHARACTERS
-from dedup.heartbeat import beat
 from dedup.model import Change, Sighting
 from dedup.pipeline import history
+from dedup.runtime.heartbeat import beat
 from dedup.similarity import overlap
 from dedup.store.changes import ChangeRecord, fields_json
 from dedup.store.revisions import body_digest

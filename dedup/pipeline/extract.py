@@ -19,9 +19,9 @@ from dedup.files.descriptors import is_exhausted
 from dedup.files.leases import NO_LEASE_SUPPORT, LeaseState
 from dedup.files.nofollow import NoFollowTree
 from dedup.formats import ReadOptions
-from dedup.heartbeat import beat, with_beats
 from dedup.model import FAULT_MESSAGES, Article, Fault, PickleBySlots
 from dedup.pipeline.isolation import internal_fault, is_file_error, isolate_failures
+from dedup.runtime.heartbeat import beat, with_beats
 from dedup.similarity import minhash, winnowing
 from dedup.store.rows import FileStamp
 from dedup.text import normalise

@@ -20,10 +20,10 @@ from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from dedup import heartbeat
 from dedup.model import FAULT_MESSAGES, Fault
 from dedup.pipeline.extract import CrawlFile, Extraction, ExtractOptions, extract_files
-from dedup.process import enable_fault_handler, prepare_for_scanning
+from dedup.runtime import heartbeat
+from dedup.runtime.process import enable_fault_handler, prepare_for_scanning
 from dedup.similarity import jit
 
 MIN_FILES_FOR_PROCESSES = 20_000

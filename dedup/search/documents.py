@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from dedup.heartbeat import beat
+from dedup.runtime.heartbeat import beat
 from dedup.search.tokenizer import PUBLISHER, TITLE, URL, prefix_words, tokenise_texts, truncate_words
 from dedup.store.rows import SearchDocument
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from dedup import store
 from dedup.errors import SearchIndexError
 from dedup.files.descriptors import is_exhausted
-from dedup.heartbeat import with_beats
 from dedup.model import NO_COMMIT
+from dedup.runtime.heartbeat import with_beats
 from dedup.search import index_file, index_tables
 from dedup.search.coverage import TAIL_REVISIONS, is_same_history
 from dedup.search.documents import document_words

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.heartbeat import beat
+from dedup.runtime.heartbeat import beat
 from dedup.text.normalise import alphanumeric_mask, fold, from_points, to_points, wide_mask
 
 RECIPE = "fts1"

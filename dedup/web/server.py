@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from dedup.config import Settings, env_variable_name
 from dedup.errors import WebError, WebExposedError
-from dedup.http_server import HttpServer, open_listening_socket
+from dedup.runtime.http_server import HttpServer, open_listening_socket
 from dedup.web.app import create_app
 from dedup.web.middleware import is_loopback, parse_host
 

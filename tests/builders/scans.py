@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dedup import process, reports, store
+from dedup import reports, store
 from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
 from dedup.pipeline.counts import ScanCounts
 from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import Session, open_session
+from dedup.runtime import process
 from dedup.store import open_database
 
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dedup.search import (
-    IndexProgress,
-    SearchIndexer,
-    SearchPage,
-    pieces_to_text,
-    search_revisions,
-)
+from dedup.search import IndexProgress, SearchIndexer, SearchPage, pieces_to_text, search_revisions
 from dedup.store import open_database, open_writable
 from dedup.text.publishers import PublisherResolver
 from tests.builders import scans as running

@@ -24,8 +24,9 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.project import MODULES, PACKAGE, TOP, command
 
 LAYERS = (
-    ("errors", "model", "heartbeat", "process", "log_capture", "log_limits", "text", "files"),
-    ("charts", "extras", "similarity", "changes", "rules", "formats", "http_server"),
+    ("errors", "model"),
+    ("runtime", "text", "files"),
+    ("charts", "similarity", "changes", "rules", "formats"),
     ("config", "index", "store"),
     ("matching", "search", "alerts"),
     ("pipeline",),

@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 from dedup import __version__
-from dedup.extras import Extra
+from dedup.runtime.extras import Extra
 from tests.builders.command import SampleCrawl, run
 from tests.builders.project import TOP
 

@@ -20,7 +20,7 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup import heartbeat, store
+from dedup import store
 from dedup.changes import PageHistory, PageState, classify_change, diff, evidence, lexicon
 from dedup.changes.diff import stretches
 from dedup.config import Settings
@@ -35,6 +35,7 @@ from dedup.pipeline.extract import CrawlFile, extract_files
 from dedup.pipeline.recipes import build_change_rules
 from dedup.pipeline.session import build_extract_options
 from dedup.pipeline.workers import WorkerPool
+from dedup.runtime import heartbeat
 from dedup.search import SearchIndexer
 from dedup.search import tokenizer as found_by
 from dedup.similarity import overlap

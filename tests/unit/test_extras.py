@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from dedup.errors import MissingExtraError
-from dedup.extras import _FEATURES, Extra, require_extra
-from dedup.log_capture import capture_log
+from dedup.runtime.extras import _FEATURES, Extra, require_extra
+from dedup.runtime.log_capture import capture_log
 
 
 @pytest.mark.parametrize("extra", get_args(Extra))

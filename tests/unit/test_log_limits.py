@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.log_limits import MAX_KINDS, OTHER_KIND, LogLimiter, LogLimitFilter, SuppressedCount
+from dedup.runtime.log_limits import MAX_KINDS, OTHER_KIND, LogLimiter, LogLimitFilter, SuppressedCount
 
 
 class Clock:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dedup import heartbeat
+from dedup.runtime import heartbeat
 from dedup.similarity import jit, overlap
 from dedup.text import normalise
 from tests.builders import relations

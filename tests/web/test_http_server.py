@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from dedup.http_server import ConnectionLimits, Connections, HttpServer, limits_for, open_listening_socket
-from dedup.log_limits import LogLimitFilter
+from dedup.runtime.http_server import ConnectionLimits, Connections, HttpServer, limits_for, open_listening_socket
+from dedup.runtime.log_limits import LogLimitFilter
 
 LARGE = 32 << 20
 """Bytes of an answer: more than the kernel keeps for a client that does not read."""

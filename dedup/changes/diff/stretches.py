@@ -15,7 +15,7 @@ from rapidfuzz.distance import Indel
 
 from dedup.changes.diff.sentences import MAX_SENTENCES, MAX_SPLIT_CHARACTERS, split_sentences
 from dedup.changes.diff.tokens import is_joining
-from dedup.heartbeat import beat
+from dedup.runtime.heartbeat import beat
 from dedup.text.normalise import to_points
 
 _CUT_RARITY = 1024

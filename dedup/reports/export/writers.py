@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from dedup.extras import require_extra
 from dedup.reports.export.schema import ColumnType, ExportColumn, ExportTable, Row
+from dedup.runtime.extras import require_extra
 from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json
 
 MAX_GROUP_ROWS = 5000

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dedup.heartbeat import beat
+from dedup.runtime.heartbeat import beat
 from dedup.similarity.jit import jit_compile
 from dedup.similarity.overlap.pieces import run_piecewise
 from dedup.text.normalise import SHINGLE_CHARACTERS

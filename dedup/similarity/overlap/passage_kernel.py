@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, uint64
 from numba.extending import register_jitable
 
-from dedup.heartbeat import beat
+from dedup.runtime.heartbeat import beat
 from dedup.similarity.jit import jit_compile
 from dedup.similarity.overlap.model import LONG_TEXT_STEPS, LONG_TEXT_STEPS_PER_CHARACTER, MAX_STEPS_PER_CHARACTER, RUN_CHARACTERS
 from dedup.similarity.overlap.pieces import run_piecewise

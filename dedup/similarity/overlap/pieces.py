@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from numba.extending import overload
 
-from dedup.heartbeat import beat
+from dedup.runtime.heartbeat import beat
 from dedup.similarity.jit import jit_compile
 from dedup.similarity.overlap.model import MIN_PIECEWISE_CHARACTERS, WORK_PER_PIECE
 

@@ -20,7 +20,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from dedup.log_limits import LogLimiter, LogLimitFilter
+from dedup.runtime.log_limits import LogLimiter, LogLimitFilter
 
 GRACE_SECONDS = 1
 """Seconds to finish responses when the server stops."""
