@@ -1,4 +1,4 @@
-"""A process without a descriptor left: what it cannot look at is not taken to be absent, damaged or unheld."""
+"""A process without free file descriptors takes nothing for absent, damaged or unlocked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.builders.crawl import Made
 
 @contextmanager
 def exhausted() -> Iterator[None]:
-    """No descriptor is left within the block."""
+    """Use up all file descriptors within the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, max(map(int, os.listdir("/proc/self/fd"))) + 20), hard))
     with ExitStack() as stack:
@@ -39,7 +39,7 @@ def exhausted() -> Iterator[None]:
         yield
 
 
-def test_files_can_be_opened_again_afterwards() -> None:
+def test_descriptors_are_free_again_after_the_block() -> None:
     with exhausted(), pytest.raises(OSError, match="Too many open files"):
         os.open(os.devnull, os.O_RDONLY)
     os.close(os.open(os.devnull, os.O_RDONLY))
@@ -64,7 +64,7 @@ LOOKS: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("what", LOOKS)
-def test_what_cannot_be_looked_at_now_is_not_said_to_be_missing(crawl: Path, db: Path, what: str) -> None:
+def test_a_file_that_cannot_be_opened_now_is_not_reported_as_missing(crawl: Path, db: Path, what: str) -> None:
     Made().write(crawl)
     running.scan(crawl, db)
     db.with_name(db.name + "-wal").touch()
@@ -75,7 +75,7 @@ def test_what_cannot_be_looked_at_now_is_not_said_to_be_missing(crawl: Path, db:
         LOOKS[what](crawl, db)
 
 
-def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, db: Path) -> None:
+def test_a_scan_marks_no_file_gone_and_no_directory_absent(crawl: Path, db: Path) -> None:
     for n in range(3):
         Made(aid=f"{n:010d}").write(crawl)
     with running.session(crawl, db) as session:
@@ -93,7 +93,7 @@ def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, 
     assert running.dump(db) == before
 
 
-def test_the_watcher_goes_on_and_reports_no_folder_as_unwatched(crawl: Path, db: Path) -> None:
+def test_the_watcher_continues_and_reports_no_folder_as_unwatched(crawl: Path, db: Path) -> None:
     (crawl / "folder").mkdir()
     with running.session(crawl, db) as session:
         watcher = Watcher(session.directories)
@@ -111,19 +111,19 @@ def test_the_watcher_goes_on_and_reports_no_folder_as_unwatched(crawl: Path, db:
             watcher.close()
 
 
-def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
+def test_the_soft_limit_is_raised_to_the_hard_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, soft), hard))
     try:
-        raised = descriptors.raise_open_file_limit()
-        assert raised == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        assert raised == (descriptors.MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, descriptors.MAX_OPEN_FILES))
-        assert descriptors.raise_open_file_limit() == raised
+        new_limit = descriptors.raise_open_file_limit()
+        assert new_limit == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert new_limit == (descriptors.MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, descriptors.MAX_OPEN_FILES))
+        assert descriptors.raise_open_file_limit() == new_limit
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_the_unit_sets_a_limit() -> None:
+def test_the_systemd_unit_sets_a_limit() -> None:
     from importlib.resources import files
 
     unit = files("dedup").joinpath("share", "dedup.service").read_text("utf-8")
