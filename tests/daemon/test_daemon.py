@@ -104,8 +104,8 @@ def test_the_exit_code_of_status_check_reports_a_healthy_daemon(crawl: Path, db:
     Made().write(crawl)
     assert run(tmp_path, "-d", db, "status", "--check").code == 3  # no database
     assert run(tmp_path, "-d", db, "scan", str(crawl)).code == 0
-    nobody = run(tmp_path, "-d", db, "status", "--check")
-    assert (nobody.code, nobody.out) == (1, "no daemon is running\n")
+    without_daemon = run(tmp_path, "-d", db, "status", "--check")
+    assert (without_daemon.code, without_daemon.out) == (1, "no daemon is running\n")
     with open_writable(str(db), "scan"):
         busy = run(tmp_path, "-d", db, "status", "--check")
         assert (busy.code, "no daemon is running; 'dedup scan'" in busy.out) == (1, True)
@@ -144,7 +144,7 @@ def test_a_file_unsettled_at_the_first_scan_is_counted_later(crawl: Path, db: Pa
         daemon.wait_until(lambda: daemon.recorded() == 1)
         daemon.wait_until(lambda: daemon.report().counts["new"] == 1)
         counts = daemon.report().counts
-        assert counts["files"] == counts["new"] + counts["unchanged"], "its being closed is looked into as well"
+        assert counts["files"] == counts["new"] + counts["unchanged"], "closing the file is an event too"
         assert daemon.leave() == 0
     assert (last["files"], last["unsettled"]) == (1, 1)
 

@@ -34,7 +34,7 @@ TEXTS = st.lists(st.text(st.sampled_from("가나ab"), max_size=12), max_size=8)
 @given(TEXTS, st.sampled_from([0.2, 0.5, 1.0]))
 @settings(deadline=None)
 def test_brute_force_agrees_with_set_operations(texts: list[str], threshold: float) -> None:
-    sets = [normalise.shingles(one) for one in texts]
+    sets = [normalise.shingles(text) for text in texts]
     expected = {
         (i, j): len(sets[i] & sets[j]) / len(sets[i] | sets[j])
         for i, j in combinations(range(len(texts)), 2)
@@ -46,9 +46,9 @@ def test_brute_force_agrees_with_set_operations(texts: list[str], threshold: flo
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_corpus_is_the_same_in_both_layouts_and_verifies(tmp_path: Path, kind: str) -> None:
     number = 4 * DAY + 100
-    one = lay_out(tmp_path / "one", number, kind=kind)
-    two = lay_out(tmp_path / "two", number, kind=kind, processes=2)
-    assert one.files == two.files == number
+    first = lay_out(tmp_path / "one", number, kind=kind)
+    second = lay_out(tmp_path / "two", number, kind=kind, processes=2)
+    assert first.files == second.files == number
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
     tally = running.scan(tmp_path / "one", tmp_path / "db")
     assert (tally.new, tally.checks) == (number, {"verified": number})

@@ -115,7 +115,7 @@ def expected(*rows: Related) -> Relations:
 
 def relations_of(pairs: list[dict[str, Any]]) -> Relations:
     relations = {pair_key(p["a"]["url"], p["b"]["url"]): (p["relation"], round(p["similarity"], 2), round(p["coverage"], 2)) for p in pairs}
-    assert len(relations) == len(pairs), "a pair is told twice"
+    assert len(relations) == len(pairs), "a pair is listed twice"
     return relations
 
 

@@ -149,10 +149,10 @@ def test_a_backup_ends_and_holds_its_first_moment_despite_commits_between_steps(
             before, rows = running.dump(db), derived(db)
             steps = 0
 
-            def on_progress(step: str, done: int, total: int) -> None:
+            def on_progress(step: str, pages_done: int, total: int) -> None:
                 nonlocal steps
                 steps += step == "copy"
-                assert steps * 8 * 4096 < 2 * total + 8 * 4096, "it began anew"
+                assert steps * 8 * 4096 < 2 * total + 8 * 4096, "it started over"
                 if steps < 4:
                     scan_next()
 
@@ -201,7 +201,7 @@ def test_the_output_of_backup_agrees_with_status(folder: Path) -> None:
     backup_status = run(folder, "--database", "kept.db", "status", "--format", "json").json()
     without_indexes = {"index_bytes": 0, "database_bytes": 0, "search": None}
     assert {**backup_status, **without_indexes} == {**status, **without_indexes}
-    assert files_beside(folder / "kept.db") == [], "to read it nothing has to be made beside it"
+    assert files_beside(folder / "kept.db") == [], "reading it creates no files"
     result = run(folder, "backup", "kept.db")
     assert result.code == 0
     assert f"{status['files']} files" in result.out
@@ -295,7 +295,7 @@ def other_database(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("content", [b"", b"somebody's file\n" * 200], ids=["empty", "a text"])
+@pytest.mark.parametrize("content", [b"", b"another file\n" * 200], ids=["empty", "a text"])
 def test_a_file_that_is_not_a_database_is_not_replaced(folder: Path, content: bytes) -> None:
     path = folder / "thesis.txt"
     path.write_bytes(content)
@@ -403,18 +403,18 @@ def test_a_backup_through_a_link_replaces_the_target_of_the_link(folder: Path) -
     assert os.listdir(folder / "disk") == ["kept.db"]
 
 
-@pytest.mark.parametrize("what", ["missing", "empty", "no database", "another's", "newer"])
-def test_a_file_that_is_not_a_database_is_not_backed_up(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("kind", ["missing", "empty", "no database", "another's", "newer"])
+def test_a_file_that_is_not_a_database_is_not_backed_up(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "dedup.db"
-    if what == "newer":
+    if kind == "newer":
         with open_writable(str(path), "test"):
             pass
         newer(path)
-    if what == "empty":
+    if kind == "empty":
         path.touch()
-    elif what == "no database":
+    elif kind == "no database":
         path.write_bytes(b"not a database" * 500)
-    elif what == "another's":
+    elif kind == "another's":
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE photos (id)")
     check_refused(tmp_path, "--database", path, "backup", "kept.db", code=3)

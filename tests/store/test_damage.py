@@ -50,7 +50,7 @@ def test_every_command_reports_a_damaged_database(folder: Path, damage: Callable
         assert reports_damage(result) or (result.code == 0 and not result.err), (args, result)
     before = (folder / "dedup.db").read_bytes()
     assert [args for args in WRITING if not reports_damage(run(folder, *args))] == []
-    assert (folder / "dedup.db").read_bytes() == before, "what can still be saved is as it was"
+    assert (folder / "dedup.db").read_bytes() == before, "readable content is unchanged"
 
 
 @pytest.mark.parametrize("damage", damaging.WAYS, ids=lambda way: way.__name__)
@@ -235,7 +235,7 @@ def test_a_log_older_than_the_restored_database_is_refused(folder: Path) -> None
     assert run(folder, "scan").code == 0
     shutil.copy(db, old / "dedup.db")
     assert wal.is_foreign(str(old / "dedup.db"), has_writer=False)
-    assert not wal.is_foreign(str(old / "dedup.db"), has_writer=True), "while somebody writes, the file may be ahead of what was read"
+    assert not wal.is_foreign(str(old / "dedup.db"), has_writer=True), "while a writer is active, the file may be ahead"
 
 
 def test_the_log_of_another_database_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -343,5 +343,5 @@ def test_a_damaged_index_is_rebuilt_automatically(folder: Path, end: str, harm: 
         index.write_bytes(content)
     assert run(folder, "scan").code == 0
     assert running.dump(folder / "dedup.db") == running.dump(undamaged_database(folder))
-    table, why = HashTable.load_read_only(str(index))
-    assert table is not None, why
+    table, reason = HashTable.load_read_only(str(index))
+    assert table is not None, reason

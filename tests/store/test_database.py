@@ -90,7 +90,7 @@ def test_a_newer_database_is_refused(db: Path, opening: object) -> None:
 
 def test_a_file_that_is_not_a_database_is_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "dedup.db"
-    path.write_bytes(b"not a database, but somebody's file " * 100)
+    path.write_bytes(b"not a database, but another file " * 100)
     before = path.read_bytes()
     with pytest.raises(errors.DatabaseUnreadableError), open_writable(str(path), "test"):
         pass

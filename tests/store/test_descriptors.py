@@ -45,17 +45,17 @@ def test_descriptors_are_free_again_after_the_block() -> None:
     os.close(os.open(os.devnull, os.O_RDONLY))
 
 
-def watched() -> frozenset[str]:
+def inotify_descriptors() -> frozenset[str]:
     return frozenset({"0"})
 
 
 LOOKS: dict[str, Callable[[Path, Path], object]] = {
     "the identity of a crawl directory": lambda crawl, db: read_identity(os.fsencode(crawl)),
-    "a file below it": lambda crawl, db: NoFollowTree().stat_path(os.fsencode(crawl), b"", b"no such file"),
-    "its folders": lambda crawl, db: folder_walk.count_folders(os.fsencode(crawl)),
-    "what inotify watches": lambda crawl, db: read_watched_inodes(watched()),
+    "a file in a crawl directory": lambda crawl, db: NoFollowTree().stat_path(os.fsencode(crawl), b"", b"no such file"),
+    "the folders of a crawl directory": lambda crawl, db: folder_walk.count_folders(os.fsencode(crawl)),
+    "the watches of inotify": lambda crawl, db: read_watched_inodes(inotify_descriptors()),
     "mounts": lambda crawl, db: mounts.read_mounts(),
-    "who holds the lock": lambda crawl, db: lock.current_holder(str(db)),
+    "the holder of the lock": lambda crawl, db: lock.current_holder(str(db)),
     "the report of a daemon": lambda crawl, db: health_file.read_report(str(crawl)),
     "whether a log is foreign": lambda crawl, db: wal.is_foreign(str(db), has_writer=False),
     "an index": lambda crawl, db: hashtable.HashTable.load(f"{db}.index"),
@@ -63,16 +63,16 @@ LOOKS: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", LOOKS)
-def test_a_file_that_cannot_be_opened_now_is_not_reported_as_missing(crawl: Path, db: Path, what: str) -> None:
+@pytest.mark.parametrize("subject", LOOKS)
+def test_a_file_that_cannot_be_opened_now_is_not_reported_as_missing(crawl: Path, db: Path, subject: str) -> None:
     Made().write(crawl)
     running.scan(crawl, db)
     db.with_name(db.name + "-wal").touch()
     with exhausted(), pytest.raises(OSError) as failed:
-        LOOKS[what](crawl, db)
+        LOOKS[subject](crawl, db)
     assert failed.value.errno == errno.EMFILE
     with suppress(OSError):
-        LOOKS[what](crawl, db)
+        LOOKS[subject](crawl, db)
 
 
 def test_a_scan_marks_no_file_gone_and_no_directory_absent(crawl: Path, db: Path) -> None:

@@ -100,11 +100,11 @@ DERIVED: dict[str, tuple[str, str]] = {
         "INSERT INTO text_fingerprints VALUES (9999, 1, x'')",
         "rows of text_fingerprints that refer to a missing row of texts",
     ),
-    "passages of nobody": (
+    "passages of an unindexed text": (
         "UPDATE text_fingerprints SET publisher_id = 77 WHERE text_id = 5",
         "rows of text_fingerprints that refer to a missing row of publishers",
     ),
-    "a story for nothing": ("INSERT INTO followers VALUES (3, 9999)", "rows of followers that refer to a missing row of texts"),
+    "a follower that does not exist": ("INSERT INTO followers VALUES (3, 9999)", "rows of followers that refer to a missing row of texts"),
     "a match of nothing": (
         (
             "INSERT INTO matches SELECT text_a_id, 9999, relation, similarity, containment, coverage, shared_characters,"
@@ -167,11 +167,11 @@ DERIVED: dict[str, tuple[str, str]] = {
         f'UPDATE changes SET fields = \'{{"author": ["", "x"]}}\' WHERE sighting_id = {CHANGED}',
         "pages whose changes differ from those between their sightings",
     ),
-    "no commits": ("DELETE FROM batches", "the last commit does not include all texts"),
+    "no batches": ("DELETE FROM batches", "the last commit does not include all texts"),
     "a summary": ("UPDATE summaries SET changes = 99 WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary's publisher": ("UPDATE summaries SET publisher = 'x' WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary gone": ("DELETE FROM summaries WHERE page_id = 5", "pages without a summary of their current crawl"),
-    "a place": ("UPDATE summaries SET cluster_role = 'alone' WHERE cluster_role = 'member'", WRONG_CLUSTERS),
+    "a cluster role": ("UPDATE summaries SET cluster_role = 'alone' WHERE cluster_role = 'member'", WRONG_CLUSTERS),
     "a cluster gone": (
         f"DELETE FROM clusters WHERE page_id = {CLUSTERED}",
         "rows of cluster_members that refer to a missing row of clusters",
@@ -180,8 +180,8 @@ DERIVED: dict[str, tuple[str, str]] = {
         f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}; DELETE FROM clusters WHERE page_id = {CLUSTERED}",
         WRONG_CLUSTERS,
     ),
-    "a cluster's figures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", WRONG_CLUSTERS),
-    "a member's figures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", WRONG_CLUSTERS),
+    "a cluster's measures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", WRONG_CLUSTERS),
+    "a member's measures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", WRONG_CLUSTERS),
     "a member gone": (f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}", "clusters whose size does not match"),
     "a cluster of pages that do not match": (
         (
@@ -284,7 +284,7 @@ def test_an_altered_source_value_is_found_and_never_changed(folder: Path, altera
     assert not finding["repairable"]
     assert "dedup restore FILE" in finding["remedy"] or "dedup reindex --urls" in finding["remedy"]
     assert run(folder, "doctor", "--repair").code == 1
-    assert words in told(found(folder)), "it is told for as long as it is there"
+    assert words in told(found(folder)), "it is reported as long as it exists"
     assert base_rows(db) == base
 
 
@@ -361,11 +361,11 @@ def test_data_of_other_settings_is_not_compared(folder: Path) -> None:
     assert not finding["repairable"]
 
 
-def test_rules_of_addresses_are_part_of_the_configuration(folder: Path) -> None:
+def test_changed_url_rules_are_reported(folder: Path) -> None:
     (folder / "config.toml").write_text((folder / "config.toml").read_text() + '[urls]\ntracking = ["ref"]\n')
-    (one,) = found(folder)
-    assert one["check"] == "configuration"
-    assert "dedup reindex --urls" in one["remedy"]
+    (finding,) = found(folder)
+    assert finding["check"] == "configuration"
+    assert "dedup reindex --urls" in finding["remedy"]
 
 
 def test_quick_does_not_check_bodies(folder: Path) -> None:
@@ -375,7 +375,7 @@ def test_quick_does_not_check_bodies(folder: Path) -> None:
     result = run(folder, "doctor", "--quick", "--format", "json")
     assert (result.json()["findings"], "digests" in result.json()["checked"]) == ([], False)
     damaging.overwrite(db, [damaging.leaves(db, "sightings")[0]], bytes)
-    assert "the file is damaged" in told(found(folder, "--quick")), "of all else every page is read"
+    assert "the file is damaged" in told(found(folder, "--quick")), "all other pages are read"
 
 
 # Indexes
@@ -387,7 +387,7 @@ def index_path(folder: Path, end: str) -> Path:
 
 @pytest.mark.parametrize("end", [".index", ".passages"])
 @pytest.mark.parametrize(
-    ("harm", "words"),
+    ("damage", "words"),
     [
         ("gone", "is missing"),
         ("short", "damaged: it has"),
@@ -396,25 +396,25 @@ def index_path(folder: Path, end: str) -> Path:
         ("another's", "is that of another database"),
     ],
 )
-def test_a_damaged_index_is_found_and_rebuilt(folder: Path, end: str, harm: str, words: str) -> None:
+def test_a_damaged_index_is_found_and_rebuilt(folder: Path, end: str, damage: str, words: str) -> None:
     index = index_path(folder, end)
     content = bytearray(index.read_bytes())
-    if harm == "gone":
+    if damage == "gone":
         index.unlink()
     else:
-        if harm == "short":
+        if damage == "short":
             del content[-500:]
-        elif harm == "header":
+        elif damage == "header":
             content[0] ^= 1
-        elif harm == "another's":
+        elif damage == "another's":
             content[16] ^= 1
         else:
             content[HEADER_BYTES + next(i for i, b in enumerate(content[HEADER_BYTES:]) if b)] ^= 4
         index.write_bytes(content)
-    (one,) = found(folder)
-    assert (one["check"], one["severity"], one["repairable"]) == ("indexes", "ok" if harm == "gone" else "warning", True)
-    assert words in one["message"]
-    assert str(index) in one["message"]
+    (finding,) = found(folder)
+    assert (finding["check"], finding["severity"], finding["repairable"]) == ("indexes", "ok" if damage == "gone" else "warning", True)
+    assert words in finding["message"]
+    assert str(index) in finding["message"]
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
 
@@ -446,12 +446,12 @@ def test_missing_entries_are_counted(folder: Path, end: str) -> None:
     write_index(folder, end, 0)
     assert found(folder) == []
     write_index(folder, end, 2)
-    (one,) = found(folder)
-    assert (one["severity"], one["repairable"]) == ("error", True)
+    (finding,) = found(folder)
+    assert (finding["severity"], finding["repairable"]) == ("error", True)
     with open_database(str(folder / "dedup.db")) as database:
-        keys = [len(winnowing.unpack(k)) for _, k in store.passages.all_fingerprints(database)][:2]
-    expected = 50 if end == ".index" else sum(keys)
-    assert one["message"].endswith(f"duplicates would be missed: {expected}")
+        fingerprint_counts = [len(winnowing.unpack(k)) for _, k in store.passages.all_fingerprints(database)][:2]
+    expected = 50 if end == ".index" else sum(fingerprint_counts)
+    assert finding["message"].endswith(f"duplicates would be missed: {expected}")
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
 
@@ -459,9 +459,9 @@ def test_missing_entries_are_counted(folder: Path, end: str) -> None:
 @pytest.mark.parametrize("end", [".index", ".passages"])
 def test_entries_without_a_stored_text_are_found(folder: Path, end: str) -> None:
     write_index(folder, end, 0, with_foreign_entry=True)
-    (one,) = found(folder)
-    assert one["severity"] == "warning"
-    assert "has entries that belong to no stored text" in one["message"]
+    (finding,) = found(folder)
+    assert finding["severity"] == "warning"
+    assert "has entries that belong to no stored text" in finding["message"]
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
 
@@ -522,8 +522,8 @@ def test_beside_a_writer_only_index_headers_are_checked_and_repair_is_refused(fo
 def test_checking_an_index_does_not_write_to_the_file(folder: Path) -> None:
     index = index_path(folder, ".index")
     before = index.read_bytes()
-    table, why = HashTable.load_read_only(str(index))
-    assert (table is None, why) == (False, "")
+    table, problem = HashTable.load_read_only(str(index))
+    assert (table is None, problem) == (False, "")
     assert table is not None
     table.commit(NO_COMMIT, 1)
     table.slots_and_mapping()[0][:] = 7

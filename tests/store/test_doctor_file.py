@@ -107,7 +107,7 @@ def test_the_remaining_rows_are_counted(folder: Path) -> None:
     lost = leaves[3:9] + leaves[-2:]
     damaging.overwrite(db, [page - 1 for page, _ in lost], bytes)
     findings = found(folder)
-    assert not findings[0]["message"].endswith("damaged: database disk image is malformed"), "SQLite's words for each page"
+    assert not findings[0]["message"].endswith("damaged: database disk image is malformed"), "the messages of SQLite name the pages"
     assert f"of {total} rows of revisions that are known of, {total - sum(n for _, n in lost)} can be read" in told(findings)
     assert told(findings).count("that are known of") == 1, "the other tables are whole"
     assert (
@@ -146,7 +146,7 @@ def test_indexes_of_sqlite_are_rebuilt(folder: Path) -> None:
     (finding,) = (f for f in findings if f["check"] == "database")
     assert finding["message"].startswith("SQLite's indexes do not match their tables: row 1 missing from index sightings_revision")
     assert finding["repairable"]
-    assert "revisions without a sighting" in told(findings), "asked by that index, no crawl shows them"
+    assert "revisions without a sighting" in told(findings), "a query by that index finds no sighting"
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
     assert running.dump(db) == before
@@ -194,7 +194,7 @@ def test_an_unreadable_list_of_tables_is_reported(folder: Path) -> None:
     assert "the list of tables cannot be read" in told(findings)
     counts = run(folder, "doctor", "--format", "json").json()["checked"]
     assert "records" not in counts
-    assert "directories" in counts, "the rest is looked at all the same"
+    assert "directories" in counts, "the other checks ran nevertheless"
 
 
 # The file
@@ -211,7 +211,7 @@ def test_a_missing_database_is_reported(folder: Path) -> None:
     (finding,) = found(folder)
     assert (finding["message"], finding["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "Run 'dedup scan' to create it.")
     assert run(folder, "doctor", "--repair").code == 1
-    assert not list(folder.glob("dedup.db*")), "nothing is made by asking"
+    assert not list(folder.glob("dedup.db*")), "a check creates no files"
 
 
 def test_a_removed_database_is_reported(folder: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_folder_that_every_user_can_write_is_reported(folder: Path) -> None:
     (finding,) = found(folder)
     assert (finding["severity"], "any user may replace the database" in finding["message"]) == ("error", True)
     folder.chmod(0o1777)
-    assert found(folder) == [], "in one with the sticky bit nobody can"
+    assert found(folder) == [], "the sticky bit prevents it"
 
 
 def test_an_unreadable_database_is_reported(folder: Path) -> None:
@@ -387,7 +387,7 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
 )  # fmt: skip
 def test_too_few_inotify_watches_are_reported(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
     (finding,) = (f for f in examined(folder, probes(read_inotify_limits=lambda: limits)) if f.check == "watches")
-    assert finding.severity == "warning", "the timer's scan finds what no event tells of"
+    assert finding.severity == "warning", "the periodic scan finds what has no event"
     assert words in finding.message
     assert remedy in finding.remedy
 
@@ -505,7 +505,7 @@ def test_mountinfo_of_the_kernel_is_parsed(tmp_path: Path) -> None:
         assert mount.type == kind
     assert mounts.find_mount(b"/x", []) is None
     assert mounts.read_mounts(str(tmp_path / "none")) == []
-    assert mounts.find_mount(os.fsencode(tmp_path), mounts.read_mounts()) is not None, "of this machine too"
+    assert mounts.find_mount(os.fsencode(tmp_path), mounts.read_mounts()) is not None, "also on this machine"
 
 
 # Disk

@@ -36,9 +36,9 @@ def page_article(page: int, day: int, body: str = BODY, **fields: Any) -> Made:
 
 
 def varied_crawl(folder: Path) -> Path:
-    """A scanned crawl with every kind of computed history:
+    """A scanned crawl with every kind of computed history.
 
-    returning states, removals, corrections, changes of metadata alone, each kind of mismatch, crawls in two files, a crawl without a
+    Returning states, removals, corrections, changes of metadata alone, each kind of mismatch, crawls in two files, a crawl without a
     time, and a truncated file.
     """
     crawl = folder / "crawl"
@@ -368,10 +368,10 @@ def test_reindex_keeps_classifications_of_pruned_bodies(pruned_copy: Path) -> No
 
 
 def test_a_page_that_cannot_be_classified_does_not_hide_the_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(before: PageState, *rest: Any) -> Classification:
+    def fail(before: PageState, *arguments: Any) -> Classification:
         if before.title == "의회 소식":
             raise ArithmeticError("no such article")
-        return classify_change(before, *rest)
+        return classify_change(before, *arguments)
 
     monkeypatch.setattr("dedup.scan.classifications.classify_change", fail)
     damaging.by_sql(folder / "dedup.db", f"UPDATE changes SET severity = 'trivial' WHERE {SUBSTANCE}")

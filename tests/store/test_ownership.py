@@ -86,7 +86,7 @@ def a_search_index(path: Path) -> None:
 
 
 def text(path: Path) -> None:
-    path.write_text("somebody's notes\n" * 50)
+    path.write_text("another user's notes\n" * 50)
 
 
 def a_pipe(path: Path) -> None:

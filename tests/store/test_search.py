@@ -68,7 +68,7 @@ TEXTS = st.text(st.one_of(st.sampled_from("가나다각 a1美ㄱ-'\"*\0\u0301é�
 @settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_texts_give_the_same_terms_alone_and_in_a_batch(texts: list[str]) -> None:
-    assert [one.split() for one in tokenizer.tokenise_texts(texts)] == [tokenizer.tokenise(text) for text in texts]
+    assert [terms.split() for terms in tokenizer.tokenise_texts(texts)] == [tokenizer.tokenise(text) for text in texts]
     assert [len(tokenizer.blank_separators(fold(text))) for text in texts] == [len(fold(text)) for text in texts]
 
 
@@ -386,7 +386,7 @@ def reuse_a_revision_id(crawl: Path, db: Path) -> None:
     numbered(2, "항구에서 온 소식").write(crawl)
     running.scan(crawl, db)
     with closing(sqlite3.connect(db)) as connection:
-        assert connection.execute("SELECT count(*), max(id) FROM revisions").fetchone() == (2, 2), "no key was given out again"
+        assert connection.execute("SELECT count(*), max(id) FROM revisions").fetchone() == (2, 2), "no id was reused"
 
 
 def test_a_reused_revision_id_finds_the_new_text_only(crawl: Path, db: Path) -> None:

@@ -43,9 +43,9 @@ def test_only_the_owner_can_read_the_index(crawl: Path, db: Path) -> None:
         with open_writable(str(db), "test") as database:
             search = SearchIndexer(database)
             search.update()
-            beside = {p.name for p in place.parent.iterdir() if p.name.startswith(place.name) and mode_of(p) & 0o077}
+            readable = {p.name for p in place.parent.iterdir() if p.name.startswith(place.name) and mode_of(p) & 0o077}
             search.close()
-        assert beside == set()
+        assert readable == set()
     finally:
         os.umask(before)
 
@@ -112,10 +112,10 @@ DAMAGE = {
     "cut short": lambda p: os.truncate(p, p.stat().st_size // 2),
     "text": lambda p: p.write_text("no index at all" * 1000),
     "scribbled over": overwrite,
-    "without its standing": forget_meta,
+    "without its state": forget_meta,
     "of another recipe": another_recipe,
     "of another database": another_uuid,
-    "with a standing that is none": wrong_kind,
+    "with an invalid state": wrong_kind,
 }
 
 

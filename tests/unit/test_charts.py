@@ -82,9 +82,9 @@ def test_steps_never_leave_the_picture(points: tuple[tuple[float, int], ...]) ->
 @example(5)
 @example(0)
 @given(st.integers(0, 10**9))
-def test_an_axis_ends_at_a_round_number_just_above_the_maximum(most: int) -> None:
-    top = charts.round_up_axis(most)
-    assert max(2, most) <= top <= max(2, 2.5 * most)
+def test_an_axis_ends_at_a_round_number_just_above_the_maximum(maximum: int) -> None:
+    top = charts.round_up_axis(maximum)
+    assert max(2, maximum) <= top <= max(2, 2.5 * maximum)
     assert top % 2 == 0
     assert str(top).rstrip("0") in {"1", "2", "4", "5"}
 

@@ -270,8 +270,8 @@ def test_the_current_directory_comes_before_the_users_configuration(here: Path, 
     assert threshold() == 0.82
     write_text(here / "config.toml", "[duplicates]\nthreshold = 0.83")
     assert threshold() == 0.83
-    other = write_text(tmp_path / "asked.toml", "[duplicates]\nthreshold = 0.84")
-    assert threshold(str(other)) == 0.84
+    explicit_file = write_text(tmp_path / "asked.toml", "[duplicates]\nthreshold = 0.84")
+    assert threshold(str(explicit_file)) == 0.84
 
 
 def test_relative_paths_start_at_the_folder_of_the_file(here: Path, tmp_path: Path) -> None:

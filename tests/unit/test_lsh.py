@@ -275,10 +275,10 @@ def first_gap(path: Path) -> int:
     return next(i for i, s in enumerate(slots_of(path)) if not s)
 
 
-def overwrite(path: Path, at: int, what: bytes = b"\x5a\xa5scrib\x01") -> None:
+def overwrite(path: Path, at: int, content: bytes = b"\x5a\xa5scrib\x01") -> None:
     with path.open("r+b") as stream:
         stream.seek(at)
-        stream.write(what)
+        stream.write(content)
 
 
 def folder(path: Path) -> None:

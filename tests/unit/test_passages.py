@@ -163,7 +163,7 @@ def test_a_passage_finds_the_text_that_it_is_from(either: str, tmp_path: Path) -
     rng = random.Random(3)
     bodies = [" ".join(words(rng, 120)) for _ in range(30)]
     bodies.append(" ".join(words(rng, 40)) + bodies[17][100:250] + " ".join(words(rng, 40)))
-    rows = [k for folded in normalise.fold_batches(bodies) for k in winnowing.fingerprint_texts(folded, 80) if k is not None]
+    rows = [k for batch in normalise.fold_batches(bodies) for k in winnowing.fingerprint_texts(batch, 80) if k is not None]
     index = fill_index(tmp_path / "index", rows[:30])
     assert {text for _, texts in query_index(index, rows[30]) for text in texts} == {18}
 
@@ -220,10 +220,10 @@ def test_an_index_ahead_of_a_restored_backup_is_rebuilt(tmp_path: Path) -> None:
     assert query_each(index, texts) == query_each(fill_index(tmp_path / "other", texts[:40]), texts)
 
 
-def overwrite(path: Path, at: int, what: bytes) -> None:
+def overwrite(path: Path, at: int, content: bytes) -> None:
     with path.open("r+b") as stream:
         stream.seek(at)
-        stream.write(what)
+        stream.write(content)
 
 
 def entry(path: Path) -> int:
@@ -237,7 +237,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "cut short": lambda p: os.truncate(p, p.stat().st_size // 2),
     "header overwritten": lambda p: overwrite(p, 40, b"scrib"),
     "last text overwritten": lambda p: overwrite(p, 64, bytes([33])),
-    "a story overwritten": lambda p: overwrite(p, entry(p), b"\x11\x22"),
+    "an entry overwritten": lambda p: overwrite(p, entry(p), b"\x11\x22"),
     "an entry lost": lambda p: overwrite(p, entry(p), bytes(8)),
     "zeros from the middle on": lambda p: overwrite(
         p, hashtable.HEADER_BYTES + 8192, bytes(p.stat().st_size - hashtable.HEADER_BYTES - 8192)

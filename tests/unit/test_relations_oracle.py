@@ -104,12 +104,12 @@ def test_each_relation_is_recognised() -> None:
 
 
 def test_a_newsletter_is_distinguished_from_versions_of_one_article() -> None:
-    one, two = random_text(300), random_text(300)
+    first, second = random_text(300), random_text(300)
     texts = {
-        "letter": random_text(50) + one + random_text(50) + two,
-        "one": one + random_text(100),
-        "again": random_text(120) + one,
-        "two": two + random_text(100),
+        "letter": random_text(50) + first + random_text(50) + second,
+        "one": first + random_text(100),
+        "again": random_text(120) + first,
+        "two": second + random_text(100),
     }
     assert relation(texts["letter"], texts["one"]) == "copy"
     assert bundled(texts) == {
@@ -184,8 +184,8 @@ def test_unknown_boilerplate_makes_seven_articles_excerpts() -> None:
     unmasked = bundled(texts())
     assert {pair for pair, r in unmasked.items() if r == "excerpt"} >= set(combinations(series, 2))
     assert {pair: r for pair, r in unmasked.items() if not set(pair) <= set(series)} == {(r.a, r.b): r.relation for r in RELATIONS}
-    arrived = sorted(series, key=lambda url: os.fsencode(latest()[url].path))
-    assert [(r.a, r.b) for r in RELATIONS_UNTIL_REINDEX] == list(combinations(arrived[: BOILERPLATE_AT - 1], 2))
+    by_arrival = sorted(series, key=lambda url: os.fsencode(latest()[url].path))
+    assert [(r.a, r.b) for r in RELATIONS_UNTIL_REINDEX] == list(combinations(by_arrival[: BOILERPLATE_AT - 1], 2))
     for r in RELATIONS_UNTIL_REINDEX:
         assert r.relation == unmasked[r.a, r.b]
         check_numbers(r, texts()[r.a], texts()[r.b])

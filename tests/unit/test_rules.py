@@ -271,5 +271,5 @@ def test_a_delivery_of_a_backlog_waits_for_more(every: Any, reason: str) -> None
 
 
 def test_the_kinds_of_topics_are_distinct() -> None:
-    twice = [k for a, b in itertools.combinations(EVENT_KINDS.values(), 2) for k in set(a) & set(b)]
-    assert twice == []
+    shared = [k for a, b in itertools.combinations(EVENT_KINDS.values(), 2) for k in set(a) & set(b)]
+    assert shared == []

@@ -68,18 +68,18 @@ def test_vowel_signs_that_decompose_into_marks_belong_to_the_character_before(ma
 
 def test_no_character_that_starts_a_part_joins_the_one_before() -> None:
     """The first character of a part's decomposition neither composes with nor is reordered with the character before."""
-    joined = spans._joining_characters()
-    starting = [c for c in map(chr, range(0x110000)) if not unicodedata.combining(c) and c not in joined]
-    joining = [c for c in starting if unicodedata.combining(first := unicodedata.normalize("NFD", c)[0]) or first in joined]
+    joining_characters = spans._joining_characters()
+    starting = [c for c in map(chr, range(0x110000)) if not unicodedata.combining(c) and c not in joining_characters]
+    joining = [c for c in starting if unicodedata.combining(first := unicodedata.normalize("NFD", c)[0]) or first in joining_characters]
     assert ascii(joining) == "[]"
 
 
 def test_characters_that_compose_are_in_one_part() -> None:
-    joined = spans._joining_characters()
+    joining_characters = spans._joining_characters()
     for code in range(0x110000):
         parts = unicodedata.normalize("NFD", composed := chr(code))
         if len(parts) > 1 and unicodedata.normalize("NFC", composed) == composed:
-            assert all(unicodedata.combining(c) or c in joined for c in parts[1:]), hex(code)
+            assert all(unicodedata.combining(c) or c in joining_characters for c in parts[1:]), hex(code)
 
 
 def test_origins_are_right_around_removed_and_expanding_characters() -> None:

@@ -18,8 +18,8 @@ MARKS = st.text(st.sampled_from("\u0301\u0323\u0344\u0f73\u0f71\u05b0e가"), max
 
 
 def naive_normalised(raw: str) -> str:
-    folded = unicodedata.normalize("NFC", raw).casefold()
-    return "".join(c for c in folded if unicodedata.category(c)[0] in {"L", "M", "N"})
+    text = unicodedata.normalize("NFC", raw).casefold()
+    return "".join(c for c in text if unicodedata.category(c)[0] in {"L", "M", "N"})
 
 
 def naive_shingles(normalised: str) -> set[str]:
@@ -106,9 +106,9 @@ def test_folding_batches_are_as_small_as_possible(texts: list[str], size: int) -
 
 def test_texts_are_folded_lazily(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(normalise, "MAX_BATCH_CHARACTERS", 10)
-    rest = iter(["가" * 10] * 3)
-    next(normalise.fold_batches(rest))
-    assert len(list(rest)) == 2
+    remaining = iter(["가" * 10] * 3)
+    next(normalise.fold_batches(remaining))
+    assert len(list(remaining)) == 2
     assert list(normalise.fold_batches([])) == []
 
 

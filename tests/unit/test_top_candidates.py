@@ -31,8 +31,8 @@ def choose_by_dictionaries(buckets: Buckets) -> list[int]:
         if len(bucket) <= MAX_BUCKET:
             for candidate in bucket[:MAX_PROPOSED]:
                 shares.setdefault(candidate, []).append(Fraction(1, len(bucket)))
-    enough = [candidate for candidate, text_shares in shares.items() if sum(text_shares) >= Fraction(49, 100)]
-    return sorted(enough, key=lambda candidate: (-len(shares[candidate]), candidate))[:MAX_CANDIDATES]
+    chosen = [candidate for candidate, text_shares in shares.items() if sum(text_shares) >= Fraction(49, 100)]
+    return sorted(chosen, key=lambda candidate: (-len(shares[candidate]), candidate))[:MAX_CANDIDATES]
 
 
 @given(st.lists(BUCKETS, min_size=1, max_size=5))

@@ -72,16 +72,16 @@ def naive(body: str, min_characters: int) -> list[int] | None:
     return sorted({fmix64(h ^ 0xC2B2AE3D27D4EB4F) >> 64 - KEY_BITS for h in sorted(minima(normalised))[:limit]})
 
 
-def arrays(bodies: list[str], least: int = 1) -> list[NDArray[np.int64] | None]:
-    return [k for folded in normalise.fold_batches(bodies) for k in winnowing.fingerprint_texts(folded, least)]
+def arrays(bodies: list[str], min_characters: int = 1) -> list[NDArray[np.int64] | None]:
+    return [k for batch in normalise.fold_batches(bodies) for k in winnowing.fingerprint_texts(batch, min_characters)]
 
 
-def fingerprint(bodies: list[str], least: int = 1) -> list[list[int] | None]:
-    return [None if k is None else k.tolist() for k in arrays(bodies, least)]
+def fingerprint(bodies: list[str], min_characters: int = 1) -> list[list[int] | None]:
+    return [None if k is None else k.tolist() for k in arrays(bodies, min_characters)]
 
 
-def packed(bodies: list[str], least: int = 1) -> list[bytes | None]:
-    return [p for folded in normalise.fold_batches(bodies) for p in winnowing.fingerprint_texts_packed(folded, least)]
+def pack_fingerprints(bodies: list[str], min_characters: int = 1) -> list[bytes | None]:
+    return [p for batch in normalise.fold_batches(bodies) for p in winnowing.fingerprint_texts_packed(batch, min_characters)]
 
 
 RNG = random.Random(12)
@@ -98,8 +98,8 @@ TEXTS = (
 
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from([0, 1, 20, 80]))
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_fingerprints_follow_the_definition(either: str, bodies: list[str], least: int) -> None:
-    assert fingerprint(bodies, least) == [naive(body, least) for body in bodies]
+def test_fingerprints_follow_the_definition(either: str, bodies: list[str], min_characters: int) -> None:
+    assert fingerprint(bodies, min_characters) == [naive(body, min_characters) for body in bodies]
 
 
 def random_text(n: int, *, korean: bool = True) -> str:
@@ -262,25 +262,25 @@ def test_unrelated_texts_share_no_fingerprint(either: str) -> None:
 
 @given(st.lists(TEXTS, min_size=1, max_size=6), st.sampled_from([1, 20, 80]), st.sampled_from([1, 100, 1_000_000]))
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_fingerprints_do_not_depend_on_the_batch(either: str, bodies: list[str], least: int, size: int) -> None:
+def test_fingerprints_do_not_depend_on_the_batch(either: str, bodies: list[str], min_characters: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(normalise, "MAX_BATCH_CHARACTERS", size)
-        together = fingerprint(bodies, least)
-    assert together == [k for body in bodies for k in fingerprint([body], least)]
+        together = fingerprint(bodies, min_characters)
+    assert together == [k for body in bodies for k in fingerprint([body], min_characters)]
 
 
 @given(st.lists(TEXTS, min_size=1, max_size=5), st.sampled_from([1, 80]))
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_packed_fingerprints_are_the_packed_arrays(either: str, bodies: list[str], least: int) -> None:
-    assert packed(bodies, least) == [None if k is None else winnowing.pack(k) for k in arrays(bodies, least)]
+def test_packed_fingerprints_are_the_packed_arrays(either: str, bodies: list[str], min_characters: int) -> None:
+    assert pack_fingerprints(bodies, min_characters) == [None if k is None else winnowing.pack(k) for k in arrays(bodies, min_characters)]
 
 
 @given(st.lists(st.integers(0, (1 << KEY_BITS) - 1), max_size=50))
 @settings(deadline=None)
 def test_packing_and_unpacking_round_trips(numbers: list[int]) -> None:
-    packed = winnowing.pack(np.array(numbers, np.int64))
-    assert packed == b"".join(n.to_bytes(5, "little") for n in numbers)
-    unpacked = winnowing.unpack(packed)
+    data = winnowing.pack(np.array(numbers, np.int64))
+    assert data == b"".join(n.to_bytes(5, "little") for n in numbers)
+    unpacked = winnowing.unpack(data)
     assert unpacked.dtype == np.int64
     assert unpacked.tolist() == numbers
 
@@ -288,10 +288,10 @@ def test_packing_and_unpacking_round_trips(numbers: list[int]) -> None:
 def test_a_text_that_is_too_short_has_no_fingerprints(either: str) -> None:
     bodies = ["", " — ", "\ud800", random_text(79), random_text(79) + "!?", random_text(80)]
     assert [k is None for k in fingerprint(bodies, 80)] == [True] * 5 + [False]
-    assert [p is None for p in packed(bodies, 80)] == [True] * 5 + [False]
+    assert [p is None for p in pack_fingerprints(bodies, 80)] == [True] * 5 + [False]
     assert [k is None for k in fingerprint(bodies, 0)] == [True] * 3 + [False] * 3
     assert fingerprint(["짧은 글"], 1) == [[]]
-    assert packed(["짧은 글"], 1) == [b""]
+    assert pack_fingerprints(["짧은 글"], 1) == [b""]
 
 
 @given(TEXTS, st.sampled_from([" ", "\n\n", "…", "”"]))

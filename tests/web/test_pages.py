@@ -59,7 +59,7 @@ def test_every_linked_page_exists_and_is_valid(site: TestClient) -> None:
             parsed = check(answer.text)
             internal = [within(BASE + address, link) for link in parsed.links]
             queue += [link.removesuffix("?") for link in internal if link is not None]
-            assert any(link for link in internal if link and not link.startswith("/static/")), f"no way onward from {address}"
+            assert any(link for link in internal if link and not link.startswith("/static/")), f"no link on {address}"
     paths = {urlsplit(address).path for address in visited}
     assert paths >= {place.path for place in VIEWS}
     assert len([a for a in visited if a.startswith("/page?")]) > 10
@@ -140,7 +140,7 @@ def test_the_list_of_changes_agrees_with_dedup_changes(site: TestClient, sampled
         expected = sampled("changes", *options, "--format", "json").json()
         assert expected
         assert get_json(site, f"/changes?{query}")["changes"] == expected
-    assert get_json(site, "/changes?since=2026-03-04&until=2026-03-05")["changes"], "a day without a zone is one of the dashboard's"
+    assert get_json(site, "/changes?since=2026-03-04&until=2026-03-05")["changes"], "a day without a zone is in the zone of the dashboard"
 
 
 def test_the_atom_feed_has_the_same_changes_with_stable_ids(site: TestClient) -> None:

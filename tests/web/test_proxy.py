@@ -25,7 +25,7 @@ def proxied_client(folder: Path) -> TestClient:
     app = create_app(settings.model_copy(update={"web": settings.web.model_copy(update={"hosts": ("desk.example",)})}))
 
     async def nginx(scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["path"].startswith("/dedup/"), f"{scope['path']} is outside of what is served"
+        assert scope["path"].startswith("/dedup/"), f"{scope['path']} is outside the prefix"
         path = scope["path"].removeprefix("/dedup")
         await app({**scope, "scheme": "http", "path": path, "raw_path": path.encode()}, receive, send)
 
