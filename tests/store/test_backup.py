@@ -365,11 +365,11 @@ def test_no_backup_replaces_a_database_that_is_in_use(folder: Path) -> None:
 def test_a_file_that_appears_at_the_target_during_the_copy_is_kept(folder: Path) -> None:
     path = folder / "kept.db"
 
-    def come(*_: object) -> None:
+    def create_file(*_: object) -> None:
         path.write_text("a thesis")
 
     with pytest.raises(errors.BackupRefusedError):
-        backup.write(str(folder / "dedup.db"), str(path), progress=come)
+        backup.write(str(folder / "dedup.db"), str(path), progress=create_file)
     assert path.read_text() == "a thesis"
     assert part_files(folder) == []
 
@@ -409,7 +409,7 @@ def test_a_file_that_is_not_a_database_is_not_backed_up(tmp_path: Path, kind: st
     if kind == "newer":
         with open_writable(str(path), "test"):
             pass
-        newer(path)
+        mark_as_newer(path)
     if kind == "empty":
         path.touch()
     elif kind == "no database":
@@ -436,7 +436,7 @@ def test_control_characters_in_file_names_are_escaped(folder: Path) -> None:
         assert escaped in check_refused(folder, "restore", path, code=3).err
 
 
-def newer(path: Path) -> None:
+def mark_as_newer(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
 
@@ -460,27 +460,27 @@ def test_no_copy_of_a_damaged_database_replaces_a_good_one(folder: Path) -> None
         check_refused(folder, "backup", "kept.db", code=3)
 
 
-def flip(part: Path) -> None:
+def overwrite_pages(part: Path) -> None:
     damage(part)
 
 
-def lose_a_row(part: Path) -> None:
+def delete_rows(part: Path) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         connection.execute("DELETE FROM faults")
         connection.execute("DELETE FROM settings WHERE key = 'last_scan'")
 
 
-def lose_a_page(part: Path) -> None:
+def break_reference(part: Path) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         connection.execute("UPDATE revisions SET page_id = 99999 WHERE id = 1")
 
 
-def lose_its_name(part: Path) -> None:
+def replace_uuid(part: Path) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         connection.execute("UPDATE settings SET value = 'another' WHERE key = 'uuid'")
 
 
-def disagree(part: Path) -> None:
+def alter_url(part: Path) -> None:
     """One URL is different in the table and in the index of the table."""
     content = bytearray(part.read_bytes())
     address = articles(12)[0].address.encode()
@@ -489,22 +489,24 @@ def disagree(part: Path) -> None:
     part.write_bytes(content)
 
 
-def cut(part: Path) -> None:
+def truncate(part: Path) -> None:
     with part.open("r+b") as file:
         file.truncate(part.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("happens", [flip, lose_a_row, lose_a_page, lose_its_name, disagree, cut], ids=lambda f: f.__name__)
-def test_a_copy_that_the_disk_corrupts_is_detected(folder: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    "corrupt", [overwrite_pages, delete_rows, break_reference, replace_uuid, alter_url, truncate], ids=lambda f: f.__name__
+)
+def test_a_copy_that_the_disk_corrupts_is_detected(folder: Path, monkeypatch: pytest.MonkeyPatch, corrupt: Callable[[Path], None]) -> None:
     assert run(folder, "backup", "kept.db").code == 0
-    settle = backup._sync_to_disk
+    sync = backup._sync_to_disk
 
-    def spoil(fd: int) -> None:
-        settle(fd)
+    def sync_and_corrupt(fd: int) -> None:
+        sync(fd)
         (part,) = part_files(folder)
-        happens(folder / part)
+        corrupt(folder / part)
 
-    monkeypatch.setattr(backup, "_sync_to_disk", spoil)
+    monkeypatch.setattr(backup, "_sync_to_disk", sync_and_corrupt)
     with unchanged(folder / "kept.db", folder / "dedup.db"):
         check_refused(folder, "backup", "kept.db", code=3, message="failed its check")
         check_refused(folder, "restore", "kept.db", code=3, message="The database")
@@ -772,9 +774,9 @@ def test_an_invalid_backup_is_not_restored(folder: Path, kind: str) -> None:
     if kind == "damaged":
         damage(backup_path, 8192)
     elif kind == "cut":
-        cut(backup_path)
+        truncate(backup_path)
     elif kind == "newer":
-        newer(backup_path)
+        mark_as_newer(backup_path)
     before = files_beside(folder / "dedup.db")
     with unchanged(folder / "dedup.db"):
         check_refused(folder, "restore", backup_path, code=3, message="kept.db")

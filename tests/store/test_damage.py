@@ -149,7 +149,7 @@ def undamaged_database(folder: Path) -> Path:
     return folder / "clean.db"
 
 
-def test_a_removed_log_is_noticed_and_its_sampleare_read_again(folder: Path) -> None:
+def test_a_removed_log_is_noticed_and_its_articles_are_read_again(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.fill(folder / "crawl", 30, first=50)
     damaging.scan_and_be_killed(folder / "crawl", db)

@@ -43,7 +43,7 @@ def test_a_signature_is_bit_identical_to_datasketchs(either: str, bodies: list[s
 @pytest.mark.parametrize(
     "body", ["", " .", "가", "ab", "abcd", "abcde", "abcdef", "𝔸𝔸𝔸𝔸𝔸𝔸", "𠮷" * 4 + "가", "가나다라마바", "a\u0301" * 9], ids=ascii
 )
-def test_the_shortest_texts_and_the_widest_characters(either: str, body: str) -> None:
+def test_the_shortest_texts_and_the_widest_characters_are_signed(either: str, body: str) -> None:
     assert minhash.sign_texts([body], 128, 0) == [expected(body, 128, 0)]
 
 
