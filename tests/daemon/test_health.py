@@ -46,7 +46,7 @@ _FULL = """
 import resource, signal, sys
 from dedup.daemon import health_file
 from dedup.files.atomic import PART_PREFIX
-from tests.builders.daemon.test_health import REPORT
+from tests.builders.health import REPORT
 import dataclasses
 health_file.write_report(sys.argv[1], dataclasses.replace(REPORT, unwatched_examples=("x" * 5000,)))
 real = health_file.os.open
