@@ -25,9 +25,9 @@ from tests.builders.sample_table import (
     Related,
 )
 
-READ = [e for e in FILES if e.fault is None]
+ARTICLES = [e for e in FILES if e.fault is None]
 FAULTY = [e for e in FILES if e.fault is not None]
-URLS = sorted({e.url for e in READ if e.url})
+URLS = sorted({e.url for e in ARTICLES if e.url})
 HISTORIES = {p.url: p for p in PAGES}
 
 
@@ -47,13 +47,13 @@ def test_the_table_lists_exactly_the_files_of_the_sample(sampled: Sampled) -> No
 def test_the_scan_counts_them(sampled: Sampled) -> None:
     assert sampled.scan.code == 0, sampled.scan.err
     tally = sampled.scan.json()
-    checks = Counter(e.check for e in READ)
-    expected = {"files": len(FILES), "new": len(READ), "faults": len(FAULTY), "checks": {str(k): n for k, n in checks.items()}}
+    checks = Counter(e.check for e in ARTICLES)
+    expected = {"files": len(FILES), "new": len(ARTICLES), "faults": len(FAULTY), "checks": {str(k): n for k, n in checks.items()}}
     assert {key: tally[key] for key in expected} == expected
     assert [tally[key] for key in ("changed", "unchanged", "moved", "ignored", "unsettled", "gone")] == [0] * 6
 
 
-@pytest.mark.parametrize("expected", READ, ids=lambda e: e.path)
+@pytest.mark.parametrize("expected", ARTICLES, ids=lambda e: e.path)
 def test_each_article_has_its_check_and_its_page(sampled: Sampled, expected: Expected) -> None:
     readings = [r for r in rows(sampled, "readings") if r["path"] == expected.path]
     assert [(r["check_status"], r["check_cause"], r["url"]) for r in readings] == [(expected.check, expected.cause, expected.url)]
@@ -92,7 +92,7 @@ def test_each_page_has_its_history(sampled: Sampled, url: str) -> None:
     )
     assert page == HISTORIES.get(url, Page(url, states=1, sightings=1, changes=0, returned=0))
     paths = {os.path.relpath(t["path"], sampled.folder / "crawl") for t in history["timeline"]}
-    assert paths == {e.path for e in READ if e.url == url}
+    assert paths == {e.path for e in ARTICLES if e.url == url}
     assert [t["crawled_at"] for t in history["timeline"]] == sorted(t["crawled_at"] for t in history["timeline"])
 
 
@@ -172,7 +172,7 @@ def test_status_agrees_with_the_table(sampled: Sampled) -> None:
 
 
 def test_similar_finds_the_copies_of_a_press_release(sampled: Sampled) -> None:
-    release = next(e for e in READ if e.url == "https://www.hanbyeol-sibo.example/press/330")
+    release = next(e for e in ARTICLES if e.url == "https://www.hanbyeol-sibo.example/press/330")
     result = sampled("similar", f"crawl/{release.path}", "--format", "json")
     assert result.code == 0
     copies = {r.b if r.a == release.url else r.a for r in RELATIONS if r.relation == "exact" and release.url in (r.a, r.b)}
@@ -186,7 +186,7 @@ def test_a_second_scan_finds_nothing_new(tmp_path: Path) -> None:
     assert run(tmp_path, "scan").code == 0
     before = run(tmp_path, "dump", "--logical").out
     tally = run(tmp_path, "scan", "--format", "json").json()
-    assert (tally["unchanged"], tally["faults"], tally["files"]) == (len(READ), len(FAULTY), len(FILES))
+    assert (tally["unchanged"], tally["faults"], tally["files"]) == (len(ARTICLES), len(FAULTY), len(FILES))
     assert [tally[key] for key in ("new", "changed", "moved", "gone", "revisions", "sightings", "changes")] == [0] * 7
     assert run(tmp_path, "dump", "--logical").out == before
 

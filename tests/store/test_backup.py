@@ -562,7 +562,7 @@ main()
 
 
 @contextmanager
-def paused(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
+def paused_command(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
     """A command that is paused in the middle of copying."""
     command = [sys.executable, "-c", _PAUSED, *args]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -575,7 +575,7 @@ def paused(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize("args", [["backup", "kept.db"], ["restore", "kept.db"]], ids=lambda a: a[0])
 def test_an_interrupt_exits_with_130_and_changes_nothing(folder: Path, args: list[str]) -> None:
     assert run(folder, "backup", "kept.db").code == 0
-    with unchanged(folder / "kept.db", folder / "dedup.db"), paused(folder, *args) as process:
+    with unchanged(folder / "kept.db", folder / "dedup.db"), paused_command(folder, *args) as process:
         assert len(part_files(folder)) == 1
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
@@ -598,7 +598,7 @@ def test_an_interrupt_during_the_check_changes_nothing(folder: Path, monkeypatch
 
 
 def test_files_of_killed_backups_are_removed_and_files_in_use_are_kept(folder: Path) -> None:
-    with paused(folder, "backup", "first.db") as alive, paused(folder, "backup", "second.db") as killed:
+    with paused_command(folder, "backup", "first.db") as alive, paused_command(folder, "backup", "second.db") as killed:
         killed.kill()
         killed.wait()
         assert len(part_files(folder)) == 2

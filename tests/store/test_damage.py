@@ -24,8 +24,8 @@ from tests.builders.command import Ran, run, spawn
 pytestmark = pytest.mark.usefixtures("machine_code")
 
 URL = "https://n.news.naver.com/mnews/article/901/0000000004"
-READING = [("status",), ("duplicates",), ("duplicates", "--pairs"), ("history", URL), ("diff", URL), ("dump", "--logical")]
-WRITING = [("scan",), ("reindex",), ("reindex", "--urls")]
+READERS = [("status",), ("duplicates",), ("duplicates", "--pairs"), ("history", URL), ("diff", URL), ("dump", "--logical")]
+WRITERS = [("scan",), ("reindex",), ("reindex", "--urls")]
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def reports_damage(result: Ran) -> bool:
 @pytest.mark.parametrize("damage", damaging.WAYS, ids=lambda way: way.__name__)
 def test_every_command_reports_a_damaged_database(folder: Path, damage: Callable[[Path], None]) -> None:
     damage(folder / "dedup.db")
-    for args in READING:
+    for args in READERS:
         result = run(folder, *args)
         assert reports_damage(result) or (result.code == 0 and not result.err), (args, result)
     before = (folder / "dedup.db").read_bytes()
-    assert [args for args in WRITING if not reports_damage(run(folder, *args))] == []
+    assert [args for args in WRITERS if not reports_damage(run(folder, *args))] == []
     assert (folder / "dedup.db").read_bytes() == before, "readable content is unchanged"
 
 
@@ -109,15 +109,15 @@ def test_missing_rows_are_reported_as_damage(folder: Path) -> None:
 
 
 def test_a_constraint_that_fails_because_of_damage_is_reported_as_damage(folder: Path) -> None:
-    def name_nothing() -> None:
+    def insert_orphan_alias() -> None:
         with open_writable(str(folder / "dedup.db"), "test") as database:
             database.connection.execute("INSERT INTO aliases (page_id, url_printed, oid, aid) VALUES (9999, '', '', '')")
 
     with pytest.raises(errors.DatabaseFailedError, match="FOREIGN KEY"):
-        name_nothing()
+        insert_orphan_alias()
     damaging.by_sql(folder / "dedup.db", "DELETE FROM pages WHERE id = 5")
     with pytest.raises(errors.DatabaseDamagedError, match="refers to a missing row of pages"):
-        name_nothing()
+        insert_orphan_alias()
 
 
 def test_a_text_that_is_not_utf8_is_reported_as_damage(folder: Path) -> None:
@@ -201,7 +201,7 @@ def _restore_over_log(folder: Path) -> Path:
 def test_a_backup_is_not_damaged_by_the_log_of_the_database_it_replaced(folder: Path) -> None:
     db = _restore_over_log(folder)
     before, log = db.read_bytes(), Path(f"{db}-wal").read_bytes()
-    for args in (*READING, *WRITING, ("watch",)):
+    for args in (*READERS, *WRITERS, ("watch",)):
         result = (spawn if args == ("watch",) else run)(folder, *args)
         assert reports_damage(result), (args, result)
         assert "and would destroy it" in result.err

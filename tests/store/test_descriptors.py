@@ -27,7 +27,7 @@ from tests.builders.crawl import Made
 
 
 @contextmanager
-def exhausted() -> Iterator[None]:
+def without_descriptors() -> Iterator[None]:
     """Use up all file descriptors within the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, max(map(int, os.listdir("/proc/self/fd"))) + 20), hard))
@@ -40,7 +40,7 @@ def exhausted() -> Iterator[None]:
 
 
 def test_descriptors_are_free_again_after_the_block() -> None:
-    with exhausted(), pytest.raises(OSError, match="Too many open files"):
+    with without_descriptors(), pytest.raises(OSError, match="Too many open files"):
         os.open(os.devnull, os.O_RDONLY)
     os.close(os.open(os.devnull, os.O_RDONLY))
 
@@ -49,7 +49,7 @@ def inotify_descriptors() -> frozenset[str]:
     return frozenset({"0"})
 
 
-LOOKS: dict[str, Callable[[Path, Path], object]] = {
+READS: dict[str, Callable[[Path, Path], object]] = {
     "the identity of a crawl directory": lambda crawl, db: read_identity(os.fsencode(crawl)),
     "a file in a crawl directory": lambda crawl, db: NoFollowTree().stat_path(os.fsencode(crawl), b"", b"no such file"),
     "the folders of a crawl directory": lambda crawl, db: folder_walk.count_folders(os.fsencode(crawl)),
@@ -63,16 +63,16 @@ LOOKS: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("subject", LOOKS)
+@pytest.mark.parametrize("subject", READS)
 def test_a_file_that_cannot_be_opened_now_is_not_reported_as_missing(crawl: Path, db: Path, subject: str) -> None:
     Made().write(crawl)
     running.scan(crawl, db)
     db.with_name(db.name + "-wal").touch()
-    with exhausted(), pytest.raises(OSError) as failed:
-        LOOKS[subject](crawl, db)
+    with without_descriptors(), pytest.raises(OSError) as failed:
+        READS[subject](crawl, db)
     assert failed.value.errno == errno.EMFILE
     with suppress(OSError):
-        LOOKS[subject](crawl, db)
+        READS[subject](crawl, db)
 
 
 def test_a_scan_marks_no_file_gone_and_no_directory_absent(crawl: Path, db: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_scan_marks_no_file_gone_and_no_directory_absent(crawl: Path, db: Path
         Scan(session).run()
         (root,) = session.directories
         before = running.dump(db)
-        with exhausted():
+        with without_descriptors():
             with pytest.raises(OSError):
                 is_absent(session.database, root)
             scan = Scan(session)
@@ -101,7 +101,7 @@ def test_the_watcher_continues_and_reports_no_folder_as_unwatched(crawl: Path, d
         try:
             watcher.add_visited_folder(session.directories[0], b"folder")
             watcher.change_queue.take_all()
-            with exhausted():
+            with without_descriptors():
                 watcher.check()
                 watcher.check()
             assert (watcher.restarts, watcher.unwatched_folders()[0], watcher.change_queue.take_all().full_scan_reason) == (0, 0, None)

@@ -31,13 +31,13 @@ pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scanned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scanned_crawl(tmp_path_factory.mktemp("scanned"))
 
 
 @pytest.fixture
-def folder(scanned: Path, tmp_path: Path) -> Path:
-    return copy_of(scanned, tmp_path)
+def folder(scanned_folder: Path, tmp_path: Path) -> Path:
+    return copy_of(scanned_folder, tmp_path)
 
 
 def count_rows(db: Path, sql: str) -> int:
@@ -77,7 +77,7 @@ def test_a_check_changes_nothing(folder: Path) -> None:
 
 CHANGED = "(SELECT min(sighting_id) FROM changes)"
 CLUSTERED = "(SELECT min(cluster_id) FROM cluster_members)"
-DERIVED: dict[str, tuple[str, str]] = {
+DERIVED_ALTERATIONS: dict[str, tuple[str, str]] = {
     "a text gone": ("DELETE FROM texts WHERE id = 5", "rows of revisions that refer to a missing row of texts"),
     "all texts gone": ("DELETE FROM texts", "that refer to a missing row of texts"),
     "a text's digest": ("UPDATE texts SET digest = randomblob(16) WHERE id = 5", "revisions whose text does not match their body"),
@@ -195,10 +195,10 @@ DERIVED: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("alteration", DERIVED)
+@pytest.mark.parametrize("alteration", DERIVED_ALTERATIONS)
 def test_an_altered_derived_value_is_found_and_rebuilt(folder: Path, alteration: str) -> None:
     db = folder / "dedup.db"
-    sql, words = DERIVED[alteration]
+    sql, words = DERIVED_ALTERATIONS[alteration]
     sql = sql.replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
     before, base, summary_rows = running.dump(db), base_rows(db), summed_rows(db)
     assert damaging.by_sql(db, *sql.split("; ")) > 0
@@ -218,9 +218,11 @@ def test_an_altered_derived_value_is_found_and_rebuilt(folder: Path, alteration:
 def test_all_alterations_together_are_repaired_together(either: str, folder: Path) -> None:
     db = folder / "dedup.db"
     before, base = running.dump(db), base_rows(db)
-    for n, harm in enumerate(DERIVED):
+    for n, harm in enumerate(DERIVED_ALTERATIONS):
         if not harm.startswith(("all ", "no commits")):
-            sql = DERIVED[harm][0].replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
+            sql = DERIVED_ALTERATIONS[harm][0].replace(
+                "rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)"
+            )
             damaging.by_sql(db, *sql.replace("= 5", f"= {5 + n}").split("; "))
     (folder / "dedup.db.index").write_bytes(b"none")
     assert run(folder, "doctor", "--repair").code == 0
@@ -242,7 +244,7 @@ def test_a_repaired_database_continues_as_an_undamaged_one(tmp_path: Path) -> No
 
 # Not derived: found, named, and not changed
 
-LOST: dict[str, tuple[str, str]] = {
+SOURCE_ALTERATIONS: dict[str, tuple[str, str]] = {
     "a body": ("UPDATE revisions SET body = body || '.' WHERE id = 5", "revisions whose digest does not match their title and body"),
     "a title": ("UPDATE revisions SET title = 'x' WHERE id = 5", "revisions whose digest does not match their title and body"),
     "a body that is no text": (
@@ -272,10 +274,10 @@ LOST: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("alteration", LOST)
+@pytest.mark.parametrize("alteration", SOURCE_ALTERATIONS)
 def test_an_altered_source_value_is_found_and_never_changed(folder: Path, alteration: str) -> None:
     db = folder / "dedup.db"
-    sql, words = LOST[alteration]
+    sql, words = SOURCE_ALTERATIONS[alteration]
     assert damaging.by_sql(db, sql) > 0
     base = base_rows(db)
     findings = found(folder)

@@ -35,13 +35,13 @@ pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scanned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scanned_crawl(tmp_path_factory.mktemp("scanned"))
 
 
 @pytest.fixture
-def folder(scanned: Path, tmp_path: Path) -> Path:
-    return copy_of(scanned, tmp_path)
+def folder(scanned_folder: Path, tmp_path: Path) -> Path:
+    return copy_of(scanned_folder, tmp_path)
 
 
 # Damage: found and measured, without false claims
@@ -60,9 +60,9 @@ def test_every_kind_of_damage_is_found_without_a_traceback(folder: Path, damage:
     assert (folder / "dedup.db").read_bytes() == before
 
 
-def test_an_overwritten_page_is_found_wherever_it_is(scanned: Path, tmp_path: Path) -> None:
+def test_an_overwritten_page_is_found_wherever_it_is(scanned_folder: Path, tmp_path: Path) -> None:
     """Every fourth page of the file, with zeros or random bytes. A new database has no unused page."""
-    copy_of(scanned, tmp_path)
+    copy_of(scanned_folder, tmp_path)
     db, rng, undetected = tmp_path / "dedup.db", random.Random(3), []
     intact = db.read_bytes()
     for page in range(rng.randrange(4), damaging.pages(db), 4):
@@ -73,9 +73,9 @@ def test_an_overwritten_page_is_found_wherever_it_is(scanned: Path, tmp_path: Pa
     assert undetected == []
 
 
-def test_an_altered_body_is_found_wherever_it_is(scanned: Path, tmp_path: Path) -> None:
+def test_an_altered_body_is_found_wherever_it_is(scanned_folder: Path, tmp_path: Path) -> None:
     """One bit of a stored text is inverted in the file, which SQLite does not notice."""
-    copy_of(scanned, tmp_path)
+    copy_of(scanned_folder, tmp_path)
     db, rng = tmp_path / "dedup.db", random.Random(4)
     bodies = [row["body"].encode() for row in running.dump(db, "revisions")]
     for body in rng.sample(bodies, 8):
@@ -466,24 +466,24 @@ def test_a_replaced_crawl_directory_is_reported(tmp_path: Path) -> None:
     assert (finding["severity"], "is not the directory of the last scan" in finding["message"]) == ("warning", True)
 
 
-def test_a_database_inside_a_crawl_directory_is_reported(folder: Path, scanned: Path) -> None:
+def test_a_database_inside_a_crawl_directory_is_reported(folder: Path, scanned_folder: Path) -> None:
     """`scan` refuses to create one there. It was moved, or a directory around it was configured later."""
-    (folder / "dedup.db").rename(scanned / "dedup.db")
-    configure(folder, scanned, database=scanned / "dedup.db")
+    (folder / "dedup.db").rename(scanned_folder / "dedup.db")
+    configure(folder, scanned_folder, database=scanned_folder / "dedup.db")
     assert [finding["severity"] for finding in found(folder) if "is inside the crawl directory" in finding["message"]] == ["error"]
     result = run(folder, "scan")
     assert (result.code, "is inside the crawl directory" in result.err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])
-def test_network_file_systems_are_reported(folder: Path, scanned: Path, kind: str) -> None:
-    mount_table = [Mount(b"/", "ext4"), Mount(os.fsencode(scanned), kind)]
+def test_network_file_systems_are_reported(folder: Path, scanned_folder: Path, kind: str) -> None:
+    mount_table = [Mount(b"/", "ext4"), Mount(os.fsencode(scanned_folder), kind)]
     (finding,) = (f for f in examined(folder, probes(read_mounts=lambda: mount_table)) if f.check == "directories")
-    assert (finding.severity, f"network file system ({kind} at {scanned})" in finding.message) == ("warning", True)
+    assert (finding.severity, f"network file system ({kind} at {scanned_folder})" in finding.message) == ("warning", True)
     mount_table = [Mount(b"/", "ext4"), Mount(os.fsencode(folder), kind)]
     (finding,) = (f for f in examined(folder, probes(read_mounts=lambda: mount_table)) if f.check == "directories")
     assert (finding.severity, "the database is on a network file system" in finding.message) == ("error", True)
-    mount_table = [Mount(b"/", kind), Mount(os.fsencode(folder), "ext4"), Mount(os.fsencode(scanned), "xfs")]
+    mount_table = [Mount(b"/", kind), Mount(os.fsencode(folder), "ext4"), Mount(os.fsencode(scanned_folder), "xfs")]
     assert [f for f in examined(folder, probes(read_mounts=lambda: mount_table)) if f.check == "directories"] == []
 
 

@@ -76,13 +76,13 @@ def varied_crawl(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scanned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return varied_crawl(tmp_path_factory.mktemp("scanned"))
 
 
 @pytest.fixture
-def folder(scanned: Path, tmp_path: Path) -> Path:
-    return copy_of(scanned, tmp_path)
+def folder(scanned_folder: Path, tmp_path: Path) -> Path:
+    return copy_of(scanned_folder, tmp_path)
 
 
 def select(db: Path, sql: str) -> list[tuple[object, ...]]:
@@ -197,10 +197,12 @@ KEYS = {
     "changes": {"sighting_id", "previous_sighting_id", "page_id", "at", "returned", "fields"},
 }
 """Columns that are keys, that the check `records` compares, or that cannot be computed from stored data."""
-EACH = [pytest.param(table, sql, words, id=f"{table}: {sql[:60]}") for (table, _), those in ALTERATIONS.items() for sql, words in those]
+EACH_ALTERATION = [
+    pytest.param(table, sql, words, id=f"{table}: {sql[:60]}") for (table, _), those in ALTERATIONS.items() for sql, words in those
+]
 
 
-@pytest.mark.parametrize(("table", "sql", "words"), EACH)
+@pytest.mark.parametrize(("table", "sql", "words"), EACH_ALTERATION)
 def test_an_altered_value_is_found_and_repaired(folder: Path, table: str, sql: str, words: str) -> None:
     db = folder / "dedup.db"
     before, base, summary_rows = running.dump(db), base_rows(db), summed_rows(db)
@@ -274,8 +276,8 @@ def test_changes_classified_with_other_settings_are_left_to_reindex(folder: Path
     assert found(folder) == []
 
 
-def test_a_repair_raises_no_alert(scanned: Path, tmp_path: Path) -> None:
-    folder = copy_of(scanned, tmp_path)
+def test_a_repair_raises_no_alert(scanned_folder: Path, tmp_path: Path) -> None:
+    folder = copy_of(scanned_folder, tmp_path)
     with (folder / "config.toml").open("a", encoding="utf-8") as config:
         config.write(
             '[channels.feed]\nkind = "atom"\npath = "feed.xml"\n[[alerts]]\nname = "all"\non = ["change", "mismatch"]\nto = ["feed"]\n'

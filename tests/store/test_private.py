@@ -183,7 +183,7 @@ def test_a_database_behind_a_link_of_the_user_is_opened(crawl: Path, db: Path, t
 # Writable folders
 
 
-def scanned(folder: Path, *options: str) -> Ran:
+def scan(folder: Path, *options: str) -> Ran:
     return run(folder, "-d", "in/deeper/dedup.db", "scan", folder / "crawl", *options)
 
 
@@ -197,14 +197,14 @@ def folder(crawl: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("place", ["in/deeper", "in", "in/deeper/dedup.db"])
 def test_a_database_that_others_can_replace_is_reported_once_a_run(folder: Path, place: str) -> None:
-    assert "every user can write" not in scanned(folder).err
+    assert "every user can write" not in scan(folder).err
     (folder / place).chmod(0o777)
-    result = scanned(folder)
+    result = scan(folder)
     assert result.code == 0
     assert result.err.splitlines() == [
         f"every user can write to {folder / place} and so replace the database; remove that permission (chmod o-w)"
     ]
-    assert scanned(folder, "--quiet").err == ""
+    assert scan(folder, "--quiet").err == ""
     with watching(folder / "crawl", folder / "in/deeper/dedup.db") as daemon:
         assert daemon.leave() == 0
     assert daemon.log.decode().count(f"WARNING every user can write to {folder / place} ") == 1
@@ -213,7 +213,7 @@ def test_a_database_that_others_can_replace_is_reported_once_a_run(folder: Path,
 def test_a_sticky_folder_is_not_reported(folder: Path) -> None:
     (folder / "in/deeper").chmod(0o1777)
     assert secure.find_world_writable(str(folder / "in/deeper/dedup.db")) is None
-    assert scanned(folder).err == ""
+    assert scan(folder).err == ""
 
 
 def test_a_file_is_truncated_only_after_its_owner_is_checked(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_file_is_truncated_only_after_its_owner_is_checked(tmp_path: Path) -> 
 
 def test_a_reader_does_not_wait_for_a_planted_fifo(folder: Path) -> None:
     """`status` opens the lock and the health report."""
-    scanned(folder)
+    scan(folder)
     lock = folder / "in/deeper/dedup.db.lock"
     lock.unlink()
     os.mkfifo(lock)

@@ -154,7 +154,7 @@ def is_quiet(moment: datetime, zone: ZoneInfo, begin: time, end: time) -> bool:
     return begin <= local_time < end if begin < end else not end <= local_time < begin
 
 
-def first_loud(moment: datetime, zone: ZoneInfo, begin: time, end: time) -> datetime:
+def first_not_quiet(moment: datetime, zone: ZoneInfo, begin: time, end: time) -> datetime:
     """The first moment that is not quiet, found minute by minute."""
     while is_quiet(moment, zone, begin, end):
         moment = moment.replace(second=0) + timedelta(minutes=1)
@@ -192,7 +192,7 @@ begins_and_ends = st.lists(clocks | st.sampled_from([time(1, 30), time(2, 30), t
 def test_an_alert_in_quiet_hours_is_due_when_they_end(where: tuple[ZoneInfo, datetime], quiet: list[time]) -> None:
     (zone, now), (begin, end) = where, quiet
     delivery = delivery_time(now, Schedule(zone=zone, quiet_hours=(begin, end)))
-    assert delivery.at == first_loud(now, zone, begin, end)
+    assert delivery.at == first_not_quiet(now, zone, begin, end)
     assert (delivery.digest_reason == "quiet_hours") == (delivery.at != now)
 
 
@@ -204,7 +204,7 @@ def test_nothing_is_due_in_quiet_hours_or_before_now(
     options = {"sent_this_hour": 5, "gather_time": None if gather is None else timedelta(minutes=gather)}
     without_quiet_hours = delivery_time(now, Schedule(every, at, zone, max_per_hour=5), **options)  # type: ignore[arg-type]
     delivery = delivery_time(now, Schedule(every, at, zone, (begin, end), max_per_hour=5), **options)  # type: ignore[arg-type]
-    assert delivery.at == first_loud(without_quiet_hours.at, zone, begin, end) >= now
+    assert delivery.at == first_not_quiet(without_quiet_hours.at, zone, begin, end) >= now
     assert delivery.digest_reason == without_quiet_hours.digest_reason
 
 

@@ -83,7 +83,7 @@ def test_filtering_folded_text_is_normalising(a: str) -> None:
     assert "".join(c for c in normalise.fold(a) if flags[ord(c)]) == normalise.normalise(a)
 
 
-def unfolded(batch: normalise.FoldedTexts) -> list[str]:
+def split_batch(batch: normalise.FoldedTexts) -> list[str]:
     ends = batch.starts.tolist()
     return [batch.points[a:b].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for a, b in pairwise(ends)]
 
@@ -95,7 +95,7 @@ def test_folding_batches_are_as_small_as_possible(texts: list[str], size: int) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(normalise, "MAX_BATCH_CHARACTERS", size)
         batches = list(normalise.fold_batches(iter(texts)))
-    assert [t for batch in batches for t in unfolded(batch)] == [normalise.fold(t) for t in texts]
+    assert [t for batch in batches for t in split_batch(batch)] == [normalise.fold(t) for t in texts]
     for batch in batches:
         assert (batch.points.dtype, batch.starts.dtype) == (np.dtype("<u4"), np.dtype(np.int64))
         assert batch.starts[0] == 0

@@ -44,7 +44,7 @@ def runs(normalised: str) -> list[str]:
 
 
 def window(characters: int) -> int:
-    """A window of w hashes selects 2 of w + 1. The window gives 40 fingerprints, one for every 32 characters, or 1000."""
+    """A window of w hashes selects 2 of w + 1. It gives one fingerprint for every 32 characters, at least 40 and at most 1000."""
     expected = max(EXPECTED, min(characters / PER_KEY, EXPECTED_EVER))
     return max(WINDOW, math.ceil(2 * characters / expected) - 1)
 

@@ -225,7 +225,7 @@ def test_two_articles_are_shown_side_by_side_with_shared_passages(chromium: Brow
         assert "#b-" in view.page.url or "#a-" in view.page.url
 
 
-def test_search_finds_two_syllables_of_korean(chromium: Browser, sample: str) -> None:
+def test_search_finds_two_korean_syllables(chromium: Browser, sample: str) -> None:
     with tab(chromium, sample) as view:
         view.open("/")
         view.page.get_by_role("link", name="Search", exact=True).click()
