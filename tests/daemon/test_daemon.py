@@ -100,7 +100,7 @@ def test_the_activity_of_a_killed_process_is_reported(crawl: Path, db: Path, tmp
     assert run(tmp_path, "-d", db, "status", "-f", "json").json()["killed_writer"] is None
 
 
-def test_the_exit_code_of_status_check_reports_a_healthy_daemon(crawl: Path, db: Path, tmp_path: Path) -> None:
+def test_the_exit_code_of_status_check_reports_whether_the_daemon_is_healthy(crawl: Path, db: Path, tmp_path: Path) -> None:
     Made().write(crawl)
     assert run(tmp_path, "-d", db, "status", "--check").code == 3  # no database
     assert run(tmp_path, "-d", db, "scan", str(crawl)).code == 0

@@ -44,7 +44,7 @@ def test_brute_force_agrees_with_set_operations(texts: list[str], threshold: flo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_corpus_is_the_same_in_both_layouts_and_verifies(tmp_path: Path, kind: str) -> None:
+def test_a_corpus_is_the_same_from_one_or_two_processes_and_verifies(tmp_path: Path, kind: str) -> None:
     number = 4 * DAY + 100
     first = lay_out(tmp_path / "one", number, kind=kind)
     second = lay_out(tmp_path / "two", number, kind=kind, processes=2)

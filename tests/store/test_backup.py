@@ -271,7 +271,7 @@ def test_a_backup_is_synced_to_disk_before_it_replaces_an_earlier_one(folder: Pa
 
 @contextmanager
 def unchanged(*paths: Path) -> Iterator[None]:
-    """Check that the block leaves these files unchanged to the byte, and no unfinished file."""
+    """Check that the block leaves these files unchanged to the byte and leaves no unfinished file."""
     before = [path.read_bytes() for path in paths]
     yield
     assert [path.read_bytes() for path in paths] == before

@@ -198,7 +198,9 @@ KEYS = {
 }
 """Columns that are keys, that the check `records` compares, or that cannot be computed from stored data."""
 EACH_ALTERATION = [
-    pytest.param(table, sql, words, id=f"{table}: {sql[:60]}") for (table, _), those in ALTERATIONS.items() for sql, words in those
+    pytest.param(table, sql, words, id=f"{table}: {sql[:60]}")
+    for (table, _), alterations in ALTERATIONS.items()
+    for sql, words in alterations
 ]
 
 

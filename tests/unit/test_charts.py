@@ -67,7 +67,7 @@ def test_stacked_columns_are_as_high_as_their_numbers(columns: list[ChartColumn]
 
 
 @given(points)
-def test_steps_never_leave_the_picture(points: tuple[tuple[float, int], ...]) -> None:
+def test_steps_never_leave_the_chart(points: tuple[tuple[float, int], ...]) -> None:
     root = parse_svg(charts.render_step_lines("title", "", [StepLine(points, "")], []))
     (path,) = root.iter("path")
     plot = next(root.iter("svg")).find("svg")

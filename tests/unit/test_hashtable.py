@@ -105,7 +105,7 @@ def test_gather_returns_the_same_after_a_file_grows(either: str, tmp_path: Path)
         assert gather(table.slots_and_mapping()[0], table.state.homes, [int(h)], 100, 100) == (len(texts), [texts])
 
 
-def test_text_ids_are_stored_unchanged() -> None:
+def test_text_ids_are_converted_unchanged() -> None:
     text_ids = hashtable.to_text_id_array([3, 1, hashtable.MAX_TEXT_ID])
     assert text_ids.dtype == np.int64
     assert text_ids.tolist() == [3, 1, (1 << 28) - 1]

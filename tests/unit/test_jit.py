@@ -81,14 +81,14 @@ def test_the_cache_is_in_the_users_state_directory(monkeypatch: pytest.MonkeyPat
     assert choose_cache_folder(monkeypatch) == str(tmp_path / "dedup" / "compiled")
 
 
-def test_without_a_home_the_cache_is_beside_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_usable_state_directory_the_cache_is_beside_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     jit.set_fallback_folder(str(tmp_path / "dedup.db"))
     assert choose_cache_folder(monkeypatch) == str(tmp_path / "dedup.db.compiled")
 
 
-def test_without_home_and_database_the_cache_is_in_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_any_usable_folder_the_cache_is_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     jit.set_fallback_folder(str(tmp_path / "file" / "dedup.db"))
@@ -129,13 +129,13 @@ print(sum(compiled.stats.cache_hits.values()))
 """
 
 
-def count_cache_hits(tmp_path: Path, how: str, **env: str) -> int:
+def count_cache_hits(tmp_path: Path, mode: str, **env: str) -> int:
     """Number of cache hits in a new process. Numba caches functions of a module with a file only."""
     (tmp_path / "doubling.py").write_text(_COMPILES)
     cache = tmp_path / "kept"
     cache.mkdir(exist_ok=True)
     env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": os.getcwd(), **env}
-    return int(subprocess.run([sys.executable, tmp_path / "doubling.py", how], env=env, stdout=subprocess.PIPE, check=True).stdout)
+    return int(subprocess.run([sys.executable, tmp_path / "doubling.py", mode], env=env, stdout=subprocess.PIPE, check=True).stdout)
 
 
 def test_code_that_cannot_be_cached_works_and_is_compiled_again(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_code_works_if_no_folder_can_be_a_cache(tmp_path: Path) -> None:
     assert (result.stdout, result.stderr) == ("CPUDispatcher\n", "")
 
 
-def test_a_temporary_folder_is_not_required(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_temporary_folder_the_state_directory_is_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(tempfile, "mkdtemp", fail_with_full_disk)

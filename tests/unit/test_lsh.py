@@ -369,12 +369,12 @@ def test_entries_of_an_unfinished_batch_are_discarded(tmp_path: Path) -> None:
 _GROWING = """
 import sys
 from pathlib import Path
-from tests.unit.test_lsh import TOKEN, fresh, unlike
-those = unlike(40_000)
-index = fresh(Path(sys.argv[1]))
-print("begun", flush=True)
-for start in range(0, len(those), 100):
-    index.add(list(range(start + 1, start + 101)), those[start : start + 100], TOKEN)
+from tests.unit.test_lsh import TOKEN, create_index, unrelated_signatures
+rows = unrelated_signatures(40_000)
+index = create_index(Path(sys.argv[1]))
+print("started", flush=True)
+for start in range(0, len(rows), 100):
+    index.add(list(range(start + 1, start + 101)), rows[start : start + 100], TOKEN)
     print(start + 100, flush=True)
 """
 

@@ -21,7 +21,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text
 """Any text, and texts of few distinct characters of one to four bytes, which give repeated shingles of 5 to 20 bytes."""
 
 
-def by_hand(normalised: str, num_perm: int = 128) -> MinHash:
+def to_minhash(normalised: str, num_perm: int = 128) -> MinHash:
     sketch = MinHash(num_perm=num_perm, seed=1, scheme="affine32", hashfunc=xxhash.xxh32_intdigest)
     for shingle in normalise.shingles(normalised):
         sketch.update(shingle.encode())
@@ -30,7 +30,7 @@ def by_hand(normalised: str, num_perm: int = 128) -> MinHash:
 
 def expected(body: str, num_perm: int, min_characters: int) -> SignedText:
     n = normalise.normalise(body)
-    signature = by_hand(n, num_perm).hashvalues.astype("<u4").tobytes() if n and len(n) >= min_characters else None
+    signature = to_minhash(n, num_perm).hashvalues.astype("<u4").tobytes() if n and len(n) >= min_characters else None
     return SignedText(xxhash.xxh3_128_digest(n.encode()) if n else None, len(n), signature)
 
 
@@ -60,7 +60,7 @@ def test_a_text_of_a_megabyte_is_signed(either: str) -> None:
     body = " ".join(words(rng, 130_000))
     assert len(body.encode()) > 1_000_000
     (result,) = minhash.sign_texts([body], 128, 80)
-    sketch = by_hand("")
+    sketch = to_minhash("")
     sketch.update_batch([s.encode() for s in normalise.shingles(normalise.normalise(body))])
     assert result.signature == sketch.hashvalues.astype("<u4").tobytes()
 
@@ -100,11 +100,11 @@ def test_a_stored_signature_loads_into_datasketch(a: str, b: str) -> None:
     assert result.signature is not None
     sketch = minhash.to_datasketch(result.signature)
     assert isinstance(sketch, MinHash)
-    assert np.array_equal(sketch.hashvalues, by_hand(a).hashvalues)
-    assert sketch.jaccard(by_hand(b)) == by_hand(a).jaccard(by_hand(b))
+    assert np.array_equal(sketch.hashvalues, to_minhash(a).hashvalues)
+    assert sketch.jaccard(to_minhash(b)) == to_minhash(a).jaccard(to_minhash(b))
     sketch.update_batch([s.encode() for s in normalise.shingles(b)])
-    oracle = by_hand(a)
-    oracle.merge(by_hand(b))
+    oracle = to_minhash(a)
+    oracle.merge(to_minhash(b))
     assert np.array_equal(sketch.hashvalues, oracle.hashvalues)
 
 
@@ -146,7 +146,7 @@ def test_pairs_at_the_threshold_share_a_band() -> None:
 
 
 def hash_values(shingles: list[str]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    sketch = by_hand("")
+    sketch = to_minhash("")
     sketch.update_batch([s.encode() for s in shingles])
     values: np.ndarray[tuple[int], np.dtype[np.uint32]] = sketch.hashvalues
     return values

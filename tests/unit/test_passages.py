@@ -87,15 +87,15 @@ class Store:
         self.reads: list[int] = []
         self.counted = 0
 
-    def stored(self, beyond: int) -> Iterator[tuple[int, bytes]]:
+    def read_fingerprints(self, beyond: int) -> Iterator[tuple[int, bytes]]:
         self.reads.append(beyond)
         return ((n, winnowing.pack(k)) for n, k in enumerate(self.texts, 1) if n > beyond)
 
-    def hear(self, texts: int) -> None:
+    def count(self, texts: int) -> None:
         self.counted += texts
 
     def open(self, path: Path, uuid: bytes = UUID, token: bytes = TOKEN) -> PassageIndex:
-        return passages.open_index(str(path), uuid, token, self.known.get, self.stored, self.hear)
+        return passages.open_index(str(path), uuid, token, self.known.get, self.read_fingerprints, self.count)
 
 
 # Queries
