@@ -1,4 +1,4 @@
-"""Which folders are watched, asked of the kernel: real inotify, with watches that are there and that are not."""
+"""Which folders are watched, according to the kernel, with real inotify."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from dedup.daemon.watch.observer import Observer
 from dedup.pipeline.roots import CrawlDirectory
 
 
-def test_what_an_observer_watches_is_told_and_nothing_else(tmp_path: Path) -> None:
+def test_exactly_the_folders_of_an_observer_are_watched(tmp_path: Path) -> None:
     for name in ("in/a/b", "in/c", "out"):
         (tmp_path / name).mkdir(parents=True)
     observer = Observer()
-    held = frozenset({observer.descriptor})
+    descriptors = frozenset({observer.descriptor})
     observer.schedule(FileSystemEventHandler(), str(tmp_path / "in"), recursive=True)
     observer.start()
     try:
-        found = read_watched_inodes(held)
+        inodes = read_watched_inodes(descriptors)
         root = os.stat(tmp_path / "in")
-        watched = {name: found.is_watched(os.stat(tmp_path / name), root) for name in ("in", "in/a", "in/a/b", "in/c", "out")}
+        watched = {name: inodes.is_watched(os.stat(tmp_path / name), root) for name in ("in", "in/a", "in/a/b", "in/c", "out")}
         assert watched == {"in": True, "in/a": True, "in/a/b": True, "in/c": True, "out": False}
     finally:
         observer.stop()
         observer.join()
-    assert read_watched_inodes(held) == WatchedInodes(frozenset(), frozenset())
+    assert read_watched_inodes(descriptors) == WatchedInodes(frozenset(), frozenset())
 
 
-def test_where_device_numbers_differ_the_inode_decides_and_where_the_root_is_unknown_nothing_is_claimed(tmp_path: Path) -> None:
+def test_inodes_decide_if_device_numbers_differ_or_the_root_is_unknown(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     root, folder = os.stat(tmp_path), os.stat(tmp_path / "a")
     elsewhere = 1 << 19
@@ -41,7 +41,7 @@ def test_where_device_numbers_differ_the_inode_decides_and_where_the_root_is_unk
     assert WatchedInodes(frozenset(), frozenset()).is_watched(folder, root)
 
 
-def test_a_folder_that_lost_its_watch_is_told_and_a_new_observer_mends_it(tmp_path: Path) -> None:
+def test_a_folder_without_a_watch_is_reported_until_a_new_observer_watches_it(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     root = CrawlDirectory(1, os.fsencode(tmp_path))
     watcher = Watcher([root])
@@ -55,7 +55,7 @@ def test_a_folder_that_lost_its_watch_is_told_and_a_new_observer_mends_it(tmp_pa
             watcher.add_visited_folder(root, folder)
         checks._next_check = 0.0
         watcher.check()
-        assert watcher.unwatched_folders() == (0, [])  # watchdog may be about to
+        assert watcher.unwatched_folders() == (0, [])  # watchdog may be about to add it
         checks._suspects = {place: since - WATCH_DELAY_SECONDS for place, since in checks._suspects.items()}
         checks._next_check = 0.0
         watcher.check()

@@ -1,4 +1,4 @@
-"""The daemon as a process on a real directory with real inotify: what appears is recorded, and it ends as a scan would."""
+"""The daemon as a process on a real directory with real inotify: it records new files, and ends with the same database as a scan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _articles(number: int) -> list[ArticleFile]:
     return [ArticleFile(body=" ".join(words(_RNG, 40)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
 
 
-def test_what_was_there_and_what_appears_ends_as_a_scan_of_the_finished_directory(crawl: Path, db: Path) -> None:
+def test_old_and_new_files_give_the_same_database_as_a_scan(crawl: Path, db: Path) -> None:
     rng = random.Random(2)
     before, after = _articles(20), [replace(a, oid="902", body=" ".join(edited(rng, a.body.split(), 0.02))) for a in _articles(20)]
     for article in before:
@@ -41,7 +41,7 @@ def test_what_was_there_and_what_appears_ends_as_a_scan_of_the_finished_director
     equals_a_scan(crawl, db)
 
 
-def test_a_tree_renamed_in_within_and_out_is_followed(crawl: Path, db: Path) -> None:
+def test_a_tree_that_is_moved_in_around_and_out_is_followed(crawl: Path, db: Path) -> None:
     outside = crawl.with_name("outside")
     for article in _articles(10):
         article.write(outside / "a" / "b")
@@ -58,7 +58,7 @@ def test_a_tree_renamed_in_within_and_out_is_followed(crawl: Path, db: Path) -> 
         assert (store.statistics.count(database, "sightings"), store.statistics.count(database, "files", "gone = 1")) == (10, 20)
 
 
-def test_overwriting_in_place_deletion_and_a_return_are_followed(crawl: Path, db: Path) -> None:
+def test_overwriting_deleting_and_restoring_a_file_is_followed(crawl: Path, db: Path) -> None:
     article = _articles(1)[0]
     later = replace(article, body=article.body + " 덧붙임", crawled_at="2026-03-03 00:00:00")
     with watching(crawl, db) as daemon:
@@ -74,17 +74,17 @@ def test_overwriting_in_place_deletion_and_a_return_are_followed(crawl: Path, db
     assert [c["to_revision"] for c in running.history(db, article.address)["changes"]] == [2]
 
 
-def test_a_writer_that_pauses_with_the_file_open_is_never_recorded_half(crawl: Path, db: Path) -> None:
-    article, other = _articles(2)
+def test_a_file_that_is_still_open_for_writing_is_not_recorded(crawl: Path, db: Path) -> None:
+    article, other_article = _articles(2)
     text = article.render()
     with watching(crawl, db, settle=0.1) as daemon:
         with (crawl / "slow.md").open("w", encoding="utf-8") as writer:
             writer.write(text[:400])
             writer.flush()
-            # Something else is settled and recorded meanwhile, so the daemon had its chance.
-            other.write(crawl, age=0)
+            # The daemon records another file meanwhile, so it had the chance to record this one.
+            other_article.write(crawl, age=0)
             daemon.wait_until(lambda: daemon.recorded() == 1)
-            other.write(crawl, "again.md", age=0)
+            other_article.write(crawl, "again.md", age=0)
             daemon.wait_until(lambda: daemon.recorded() == 2)
             assert [r for r in running.dump(db, "files") if r["path"] == "slow.md"] == []
             writer.write(text[400:])
@@ -93,7 +93,7 @@ def test_a_writer_that_pauses_with_the_file_open_is_never_recorded_half(crawl: P
     assert {r["check_status"] for r in running.dump(db, "readings")} == {"verified"}
 
 
-def test_the_root_that_goes_and_comes_back_loses_nothing(crawl: Path, db: Path) -> None:
+def test_a_crawl_directory_that_disappears_and_returns_loses_nothing(crawl: Path, db: Path) -> None:
     for article in _articles(5):
         article.write(crawl)
     with watching(crawl, db) as daemon:
@@ -107,14 +107,14 @@ def test_the_root_that_goes_and_comes_back_loses_nothing(crawl: Path, db: Path) 
     equals_a_scan(crawl, db)
 
 
-def test_sigint_leaves_with_130_and_what_was_recorded_stays(crawl: Path, db: Path) -> None:
+def test_sigint_exits_with_130_and_keeps_what_was_recorded(crawl: Path, db: Path) -> None:
     _articles(1)[0].write(crawl)
     with watching(crawl, db) as daemon:
         assert daemon.leave(signal.SIGINT) == 130
     assert len(running.dump(db, "files")) == 1
 
 
-def test_the_log_as_json_is_an_object_a_line(crawl: Path, db: Path) -> None:
+def test_each_line_of_the_json_log_is_an_object(crawl: Path, db: Path) -> None:
     with watching(crawl, db, "--format", "json") as daemon:
         (crawl / "\x1b[31m.md").write_text("no article", encoding="utf-8")
         daemon.wait_for_log("fault: ")
@@ -127,7 +127,7 @@ def test_the_log_as_json_is_an_object_a_line(crawl: Path, db: Path) -> None:
     assert b"\x1b" not in daemon.log
 
 
-def test_a_daemon_killed_again_and_again_ends_as_a_scan_would(crawl: Path, db: Path) -> None:
+def test_a_daemon_killed_repeatedly_ends_with_the_same_database_as_a_scan(crawl: Path, db: Path) -> None:
     articles = _articles(60)
     for n in range(3):
         with watching(crawl, db) as daemon:
@@ -141,14 +141,14 @@ def test_a_daemon_killed_again_and_again_ends_as_a_scan_would(crawl: Path, db: P
     equals_a_scan(crawl, db)
 
 
-def test_a_folder_made_in_the_place_of_one_that_went_is_followed_and_so_is_that_when_it_comes_back(crawl: Path, db: Path) -> None:
+def test_a_replaced_folder_and_its_replacement_are_both_followed(crawl: Path, db: Path) -> None:
     (crawl / "a" / "b").mkdir(parents=True)
     articles, away = iter(_articles(9)), crawl.with_name("away")
     with watching(crawl, db) as daemon:
         for n in range(3):
-            daemon.process.send_signal(signal.SIGSTOP)  # it hears of the folders when they are there
+            daemon.process.send_signal(signal.SIGSTOP)  # the daemon receives the events after the folders exist
             (crawl / "a").rename(away)
-            if n == 2:  # events of what is outside now would be taken for those of what is inside
+            if n == 2:  # events of the folder outside must not be taken for events of the one inside
                 (away / "b").rename(away / "c")
             (away / "b" / "d").mkdir(parents=n == 2)
             if n == 1:
@@ -163,12 +163,12 @@ def test_a_folder_made_in_the_place_of_one_that_went_is_followed_and_so_is_that_
             away.rename(crawl / f"back {n}")
             next(articles).write(crawl / f"back {n}" / "b" / "d", age=0)
             daemon.wait_until(lambda: caught_up(crawl, db))
-        told = daemon.report()
+        report = daemon.report()
         assert daemon.leave() == 0
-    assert (told.scans, told.restarts, told.unwatched) == (1, 0, 0)
+    assert (report.scans, report.restarts, report.unwatched) == (1, 0, 0)
 
 
-def test_notes_are_bounded_first_by_folders_then_by_everything() -> None:
+def test_pending_paths_collapse_to_folders_and_then_to_a_full_scan() -> None:
     book = ChangeQueue()
     for n in range(MAX_PATHS + 1):
         book.add_file(1, b"%d/%d.md" % (n % 7, n))
@@ -181,13 +181,13 @@ def test_notes_are_bounded_first_by_folders_then_by_everything() -> None:
     assert not book.take_all()
 
 
-def test_what_lies_below_a_folder_that_is_looked_at_is_not_looked_at_again() -> None:
+def test_only_the_topmost_pending_folders_are_scanned() -> None:
     assert topmost_folders({b"a/b/c", b"a", b"a/b", b"a-b", b"ab", b"c/d", b"c-d/e"}) == [b"a-b", b"a", b"ab", b"c-d/e", b"c/d"]
     assert topmost_folders({b"", b"a", b"\xff"}) == [b""]
     assert topmost_folders(set()) == []
 
 
-def test_a_dead_observer_is_noticed_rebuilt_and_everything_scanned(tmp_path: Path) -> None:
+def test_a_dead_observer_is_replaced_and_everything_is_scanned(tmp_path: Path) -> None:
     watcher = Watcher([CrawlDirectory(1, os.fsencode(tmp_path))])
     watcher.start()
     try:

@@ -1,6 +1,7 @@
-"""`python -m tests.docs.screenshots [DIR]`: the pictures of the dashboard in docs, made from the sample crawl.
+"""`python -m tests.docs.screenshots [DIR]`: take the screenshots of the dashboard for the docs, from the sample crawl.
 
-Wants the extra `dev` and the system's Chromium (on Debian: apt-get install chromium fonts-noto-cjk)."""
+Needs the extra `dev` and the system's Chromium (on Debian: apt-get install chromium fonts-noto-cjk).
+"""
 
 from __future__ import annotations
 
@@ -21,24 +22,24 @@ PICTURES = {
     "changes-narrow": ("/changes", 360, "light"),
     "search": ("/search?q=%EC%A7%80%ED%95%98%EC%B2%A0", 1280, "light"),
 }
-"""Name of the file → what is on it: address, width in pixels, colour scheme."""
+"""File name → address, width in pixels, colour scheme."""
 HEIGHT = 900
 
 
 def main(folder: Path) -> None:
-    """Write the pictures into a folder."""
+    """Write the screenshots to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         sample = Path(temporary) / "sample"
         for command in (("sample", sample), ("--config", sample / "config.toml", "scan", "--alert-on-import")):
-            done = run(Path(temporary), *command)
-            if done.code:
-                sys.exit(done.err)
-        with serving(sample) as base, browser() as opened:
+            result = run(Path(temporary), *command)
+            if result.code:
+                sys.exit(result.err)
+        with serving(sample) as base, browser() as chromium:
             for name, (path, width, scheme) in PICTURES.items():
-                with tab(opened, base, width=width, color_scheme=scheme, timezone_id="Asia/Seoul", locale="ko-KR") as found:
-                    found.open(path)
-                    found.page.screenshot(path=folder / f"{name}.png", clip={"x": 0, "y": 0, "width": width, "height": HEIGHT})
+                with tab(chromium, base, width=width, color_scheme=scheme, timezone_id="Asia/Seoul", locale="ko-KR") as view:
+                    view.open(path)
+                    view.page.screenshot(path=folder / f"{name}.png", clip={"x": 0, "y": 0, "width": width, "height": HEIGHT})
 
 
 if __name__ == "__main__":

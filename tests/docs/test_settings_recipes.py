@@ -1,4 +1,4 @@
-"""Changing a setting: every key has a row that says what it means, and it means that, up to a database equal to a fresh one."""
+"""Changing a setting: every key has a documented effect, and after it the database equals a new one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import DIGESTS, ArticleFile, words
 
-pytestmark = pytest.mark.usefixtures("plain")  # a few dozen articles are not worth compiling
+pytestmark = pytest.mark.usefixtures("plain")  # compiling takes longer than a few dozen articles
 
 ALIASES = '[{ name = "한빛일보", names = ["한빛스포츠"] }]'
 CHANGED: dict[str, str] = {
@@ -76,12 +76,12 @@ CHANGED: dict[str, str] = {
     "alerts": '[{ name = "all", on = ["change"], to = ["log"] }]',
     "channels": '{ log = { kind = "log" } }',
 }
-"""Configuration key → another value of it than the default, as TOML."""
+"""Configuration key → a value other than the default, as TOML."""
 
 
-def configure(folder: Path, *changed: str, before: dict[str, str] | None = None) -> None:
-    """Write a configuration in which these keys have their other values; `before` are values for other keys."""
-    values = {"crawl.directories": '["crawl"]', "crawl.settle_seconds": "0.0"} | (before or {}) | {key: CHANGED[key] for key in changed}
+def configure(folder: Path, *keys: str, before: dict[str, str] | None = None) -> None:
+    """Write a configuration with the other values of these keys; `before` holds values of further keys."""
+    values = {"crawl.directories": '["crawl"]', "crawl.settle_seconds": "0.0"} | (before or {}) | {key: CHANGED[key] for key in keys}
     if "alerts" in values:
         values |= {"channels": CHANGED["channels"]}
     sections: dict[str, list[str]] = {"": []}
@@ -93,32 +93,34 @@ def configure(folder: Path, *changed: str, before: dict[str, str] | None = None)
 
 
 def fill(folder: Path) -> None:
-    """A crawl in which every setting that records depend on makes a difference."""
+    """A crawl in which every setting that affects records makes a difference."""
     rng = random.Random(12)
     crawl = folder / "crawl"
-    tail = "무단전재와 재배포를 금지합니다 " + " ".join(words(rng, 25))
+    boilerplate = "무단전재와 재배포를 금지합니다 " + " ".join(words(rng, 25))
     for n in range(8):
         body = " ".join(words(rng, 60))
         publisher = "한빛일보" if n % 2 else "한빛스포츠"
-        made = ArticleFile(body=f"{body} {tail}", title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/{n}", publisher=publisher)
-        made.write(crawl / "one")
+        article = ArticleFile(
+            body=f"{body} {boilerplate}", title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/{n}", publisher=publisher
+        )
+        article.write(crawl / "one")
         part = " ".join(body.split()[:35])
-        replace(made, body=f"{part} {' '.join(words(rng, 30))}", url=f"https://m.one.example/{n}?ref=a", oid="902").write(crawl / "two")
-        replace(made, body=f'그는 "{part}"라고 말했다. ' + " ".join(words(rng, 40)), url=f"https://three.example/{n}", oid="903").write(
+        replace(article, body=f"{part} {' '.join(words(rng, 30))}", url=f"https://m.one.example/{n}?ref=a", oid="902").write(crawl / "two")
+        replace(article, body=f'그는 "{part}"라고 말했다. ' + " ".join(words(rng, 40)), url=f"https://three.example/{n}", oid="903").write(
             crawl / "three"
         )
-        again = replace(made, crawled_at="2026-03-02 12:30:00", published_at="2026-03-02 09:30")
+        later = replace(article, crawled_at="2026-03-02 12:30:00", published_at="2026-03-02 09:30")
         if n == 0:
-            again = replace(again, body=f"{body.replace(' ', '  ', 1)} {tail} 보탭니다: 늦은 소식.")
+            later = replace(later, body=f"{body.replace(' ', '  ', 1)} {boilerplate} 보탭니다: 늦은 소식.")
         elif n == 1:
-            again = replace(again, body="기사가 여기에 없습니다. 나중에 다시 찾아 주세요.")
+            later = replace(later, body="기사가 여기에 없습니다. 나중에 다시 찾아 주세요.")
         elif n == 2:
             first, rest = body.split(" ", 1)
-            again = replace(again, body=f"{first[:-1]}갛 {rest} {tail}")
+            later = replace(later, body=f"{first[:-1]}갛 {rest} {boilerplate}")
         else:
-            again = replace(again, body=f"{body} {' '.join(words(rng, 6))} {tail}")
-        again.write(crawl / "again")
-    short = replace(made, body=" ".join(words(rng, 25)), oid="904", aid="0000000010")
+            later = replace(later, body=f"{body} {' '.join(words(rng, 6))} {boilerplate}")
+        later.write(crawl / "again")
+    short = replace(article, body=" ".join(words(rng, 25)), oid="904", aid="0000000010")
     replace(short, url="").write(crawl / "ids")
     replace(short, url="https://four.example/?id=1&ref=b", aid="0000000011", oid="905").write(crawl / "four")
     replace(
@@ -131,32 +133,32 @@ def fill(folder: Path) -> None:
     replace(short, url="https://nine.example/1", oid="910").write(folder / "more")
 
 
-def dumped(folder: Path, db: str) -> list[dict[str, Any]]:
+def dump(folder: Path, db: str) -> list[dict[str, Any]]:
     return running.dump(folder / db)
 
 
 def apply(folder: Path) -> list[str]:
-    """Scan, and where that refuses do what it says, until it does not; returns the remedies."""
+    """Scan. While `scan` refuses, run the command that it names. Returns these commands."""
     remedies = []
-    while (ran := run(folder, "scan")).code:
-        assert ran.code == 3, ran
-        (remedy,) = re.findall(r"run 'dedup ([^']*)' first", ran.err)
-        assert ran.err.count("\n") == 1, "one line"
+    while (result := run(folder, "scan")).code:
+        assert result.code == 3, result
+        (remedy,) = re.findall(r"run 'dedup ([^']*)' first", result.err)
+        assert result.err.count("\n") == 1, "one line"
         remedies.append(remedy)
-        done = run(folder, *remedy.split())
-        assert done.code == 0, done
+        outcome = run(folder, *remedy.split())
+        assert outcome.code == 0, outcome
         assert len(remedies) < 4, remedies
     return remedies
 
 
-def test_every_key_has_a_row_and_another_value() -> None:
+def test_every_key_has_an_effect_and_another_value() -> None:
     keys = [key for key, _ in flatten(Settings())]
     assert list(SETTING_EFFECTS) == keys
     assert list(CHANGED) == keys
     assert all(effect.recipe in RECIPES if effect.kind == "reindex" else not effect.recipe for effect in SETTING_EFFECTS.values())
 
 
-def test_the_documentation_has_the_table() -> None:
+def test_the_documentation_has_the_table_of_effects() -> None:
     text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
     commands = {"matches": "`dedup reindex`"} | {step: f"`dedup reindex --{step}`" for step in ("urls", "changes", "readings")}
     when = {"immediate": "at once", "scan": "next scan"}
@@ -167,7 +169,7 @@ def test_the_documentation_has_the_table() -> None:
 
 
 @pytest.mark.parametrize("key", SETTING_EFFECTS)
-def test_a_stored_recipe_depends_on_exactly_the_keys_whose_rows_name_it(tmp_path: Path, key: str) -> None:
+def test_a_stored_recipe_depends_on_exactly_the_keys_that_name_it(tmp_path: Path, key: str) -> None:
     from dedup.config import load
 
     configure(tmp_path)
@@ -178,49 +180,49 @@ def test_a_stored_recipe_depends_on_exactly_the_keys_whose_rows_name_it(tmp_path
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled_crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("filled")
     fill(folder)
     return folder
 
 
-def prepare(filled: Path, folder: Path) -> None:
+def prepare(filled_crawl: Path, folder: Path) -> None:
     for name in ("crawl", "more"):
-        os.symlink(filled / name, folder / name)
+        os.symlink(filled_crawl / name, folder / name)
 
 
-FREE_OF_SCANS = ("database", "metrics", "web", "delivery", "channels", "history")
+WITHOUT_EFFECT_ON_SCANS = ("database", "metrics", "web", "delivery", "channels", "history")
 
 
-@pytest.mark.parametrize("key", [key for key in SETTING_EFFECTS if key.split(".")[0] not in FREE_OF_SCANS])
-def test_a_changed_key_ends_in_the_database_that_a_fresh_scan_makes(tmp_path: Path, filled: Path, key: str) -> None:
-    prepare(filled, tmp_path)
+@pytest.mark.parametrize("key", [key for key in SETTING_EFFECTS if key.split(".")[0] not in WITHOUT_EFFECT_ON_SCANS])
+def test_a_changed_key_gives_the_same_database_as_a_new_scan(tmp_path: Path, filled_crawl: Path, key: str) -> None:
+    prepare(filled_crawl, tmp_path)
     configure(tmp_path)
     assert run(tmp_path, "scan").code == 0
-    default = dumped(tmp_path, "dedup.db")
+    default = dump(tmp_path, "dedup.db")
     configure(tmp_path, key)
     remedies = apply(tmp_path)
     effect = SETTING_EFFECTS[key]
     step = RECIPES[effect.recipe].step if effect.recipe else None
     assert remedies == ([] if step is None else ["reindex" if step == "matches" else f"reindex --{step}"])
-    found = dumped(tmp_path, "dedup.db")
+    dump_after = dump(tmp_path, "dedup.db")
     assert run(tmp_path, "-d", "fresh.db", "scan").code == 0
-    matched = step in ("matches", "urls")
-    if matched:  # what is learned of boilerplate holds for what came before it only then
+    is_rematched = step in ("matches", "urls")
+    if is_rematched:  # only then does learned boilerplate apply to earlier articles
         assert run(tmp_path, "-d", "fresh.db", "reindex").code == 0
-    assert found == dumped(tmp_path, "fresh.db")
+    assert dump_after == dump(tmp_path, "fresh.db")
     changes_nothing = effect.kind == "immediate" or key in ("publishers.aliases",)
-    assert changes_nothing or found != default, "this crawl does not show what the key is for"
-    again = run(tmp_path, "scan", "-f", "json").json()
-    assert (again["new"], again["changed"], again["moved"], again["gone"], again["reread"]) == (0, 0, 0, 0, 0)
-    assert dumped(tmp_path, "dedup.db") == found
-    # and back
+    assert changes_nothing or dump_after != default, "the key makes no difference to this crawl"
+    second_scan = run(tmp_path, "scan", "-f", "json").json()
+    assert (second_scan["new"], second_scan["changed"], second_scan["moved"], second_scan["gone"], second_scan["reread"]) == (0, 0, 0, 0, 0)
+    assert dump(tmp_path, "dedup.db") == dump_after
+    # And back to the default
     configure(tmp_path)
     apply(tmp_path)
     if key in ("crawl.patterns", "crawl.directories"):
         return  # what was recorded meanwhile stays: see the test of narrower patterns
-    if matched:
+    if is_rematched:
         assert run(tmp_path, "-d", "plain.db", "scan").code == 0
         assert run(tmp_path, "-d", "plain.db", "reindex").code == 0
-        default = dumped(tmp_path, "plain.db")
-    assert dumped(tmp_path, "dedup.db") == default
+        default = dump(tmp_path, "plain.db")
+    assert dump(tmp_path, "dedup.db") == default

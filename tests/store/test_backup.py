@@ -1,5 +1,7 @@
-"""A backup is the database as of one commit, whole, whoever writes meanwhile; one that is not is never left behind; and what is
-restored goes on as if nothing had been."""
+"""A backup holds the database as of one commit and is complete, whoever writes meanwhile.
+
+An incomplete backup is never left behind, and a restored database continues as if it had never been away.
+"""
 
 from __future__ import annotations
 
@@ -38,18 +40,20 @@ pytestmark = pytest.mark.usefixtures("machine_code")
 
 @lru_cache
 def articles(number: int, tail: str = "") -> list[ArticleFile]:
-    """Articles of which some are copies of each other and the last one is the first one's page, crawled again. Every third has the
-    tail, by one publisher."""
+    """Articles with copies of each other; the last one is a later crawl of the first page.
+
+    Every third article has the tail and the same publisher.
+    """
     rng = random.Random(31)
     bodies = families(rng, number)[:number]
-    found = [paper(n, f"{body} {tail if n % 3 == 0 else ''}", publisher=f"신문 {n % 3}") for n, body in enumerate(bodies)]
-    again = " ".join(edited(rng, bodies[0].split(), 0.05))
-    return [*found[:-1], paper(0, again, publisher="신문 0", crawled_at="2026-03-03 00:30:00")]
+    sample = [paper(n, f"{body} {tail if n % 3 == 0 else ''}", publisher=f"신문 {n % 3}") for n, body in enumerate(bodies)]
+    edited_body = " ".join(edited(rng, bodies[0].split(), 0.05))
+    return [*sample[:-1], paper(0, edited_body, publisher="신문 0", crawled_at="2026-03-03 00:30:00")]
 
 
-def write(crawl: Path, some: list[ArticleFile]) -> None:
-    for n, made in enumerate(some):
-        made.write(crawl, f"{n:04}_{made.name}")
+def write(crawl: Path, sample: list[ArticleFile]) -> None:
+    for n, article in enumerate(sample):
+        article.write(crawl, f"{n:04}_{article.name}")
 
 
 @pytest.fixture
@@ -62,145 +66,145 @@ def folder(tmp_path: Path) -> Path:
 
 def uuid_of(path: Path) -> str:
     with open_database(str(path)) as database:
-        found = store.settings.get(database, "uuid")
-    assert found
-    return found
+        uuid = store.settings.get(database, "uuid")
+    assert uuid
+    return uuid
 
 
-def left_behind(folder: Path) -> list[str]:
+def part_files(folder: Path) -> list[str]:
     return sorted(name for name in os.listdir(folder) if name.startswith(PART_PREFIX))
 
 
-def beside(path: Path) -> list[str]:
-    """What lies beside a file under its name."""
+def files_beside(path: Path) -> list[str]:
+    """Names of the files whose names begin with the name of this file."""
     return sorted(p.name for p in path.parent.glob(path.name + "?*"))
 
 
-def sound(path: Path) -> bool:
+def is_sound(path: Path) -> bool:
     with closing(sqlite3.connect(path)) as connection:
-        whole = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return whole and connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        is_intact = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return is_intact and connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 # While others write
 
 
-def test_a_backup_beside_a_daemon_is_one_whole_file_of_a_committed_state(crawl: Path, db: Path, tmp_path: Path) -> None:
-    """Whatever files it knows, it says of them what a scan of just these says."""
-    some = articles(40)
-    write(crawl, some[:10])
-    names = [f"{n:04}_{made.name}" for n, made in enumerate(some)]
+def test_a_backup_beside_a_daemon_is_one_file_with_a_committed_state(crawl: Path, db: Path, tmp_path: Path) -> None:
+    """The backup equals a scan of exactly the files that it knows."""
+    sample = articles(40)
+    write(crawl, sample[:10])
+    names = [f"{n:04}_{article.name}" for n, article in enumerate(sample)]
     backups = []
     with watching(crawl, db, settle=0.0) as daemon:
-        for n, made in enumerate(some[10:]):
-            made.write(crawl, names[10 + n], age=0)
+        for n, article in enumerate(sample[10:]):
+            article.write(crawl, names[10 + n], age=0)
             if n % 4 == 0:
                 backups.append(tmp_path / f"{n}.backup")
-                done = spawn(tmp_path, "--config", f"{db}.toml", "backup", backups[-1], "--format", "json")
-                assert done.code == 0, done.err
+                result = spawn(tmp_path, "--config", f"{db}.toml", "backup", backups[-1], "--format", "json")
+                assert result.code == 0, result.err
         daemon.wait_until(lambda: daemon.recorded() == len(names))
         assert daemon.leave() == 0
     sizes = []
     for path in backups:
-        assert beside(path) == []
+        assert files_beside(path) == []
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert sound(path)
-        known = [row["path"] for row in running.dump(path, "files")]
-        only = tmp_path / f"{path.name}.d" / "crawl"
-        only.mkdir(parents=True)
-        for name in known:
-            shutil.copy2(crawl / name, only / name)
-        running.scan(only, only.with_name("clean.db"))
-        assert without_directory(running.dump(path)) == without_directory(running.dump(only.with_name("clean.db")))
-        sizes.append(len(known))
+        assert is_sound(path)
+        known_paths = [row["path"] for row in running.dump(path, "files")]
+        crawl_copy = tmp_path / f"{path.name}.d" / "crawl"
+        crawl_copy.mkdir(parents=True)
+        for name in known_paths:
+            shutil.copy2(crawl / name, crawl_copy / name)
+        running.scan(crawl_copy, crawl_copy.with_name("clean.db"))
+        assert without_directory(running.dump(path)) == without_directory(running.dump(crawl_copy.with_name("clean.db")))
+        sizes.append(len(known_paths))
     assert len(set(sizes)) > 1, "the daemon wrote between them"
     equals_a_scan(crawl, db)
 
 
 def without_directory(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The dump but for the path of the crawl directory."""
+    """The dump without the path of the crawl directory."""
     return [{key: value for key, value in row.items() if key != "directory"} for row in rows if row["table"] != "directories"]
 
 
-def test_it_ends_and_is_of_its_first_moment_though_batches_are_committed_between_any_two_steps(
+def test_a_backup_ends_and_holds_its_first_moment_despite_commits_between_steps(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Begun anew at each commit it would never end."""
+    """A backup that restarted at each commit would never end."""
     monkeypatch.setattr(backup, "PAGES_PER_STEP", 8)
-    some = articles(60, TAIL)
-    write(crawl, some)
-    names = iter([os.fsencode(f"{n:04}_{made.name}") for n, made in enumerate(some)])
+    sample = articles(60, TAIL)
+    write(crawl, sample)
+    names = iter([os.fsencode(f"{n:04}_{article.name}") for n, article in enumerate(sample)])
     with running.session(crawl, db) as session:
 
-        def take() -> bool:
+        def scan_next() -> bool:
             name = next(names, None)
             if name is not None:
                 Scan(session).check_paths(session.directories[0], [name])
             return name is not None
 
         for _ in range(5):
-            take()
+            scan_next()
         backups = 0
         while True:
             before, rows = running.dump(db), derived(db)
             steps = 0
 
-            def heard(what: str, done: int, total: int) -> None:
+            def on_progress(step: str, pages_done: int, total: int) -> None:
                 nonlocal steps
-                steps += what == "copy"
-                assert steps * 8 * 4096 < 2 * total + 8 * 4096, "it began anew"
+                steps += step == "copy"
+                assert steps * 8 * 4096 < 2 * total + 8 * 4096, "it started over"
                 if steps < 4:
-                    take()
+                    scan_next()
 
-            backup.write(str(db), str(db) + ".backup", progress=heard)
+            backup.write(str(db), str(db) + ".backup", progress=on_progress)
             assert steps > 4
             assert running.dump(Path(f"{db}.backup")) == before
             assert derived(Path(f"{db}.backup")) == rows
             backups += 1
-            if not take():
+            if not scan_next():
                 break
             assert running.dump(db) != before
     assert backups > 5
 
 
-def test_an_earlier_backup_stands_until_the_new_one_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_backup_is_replaced_only_by_a_complete_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup, "PAGES_PER_STEP", 4)
-    db, kept = folder / "dedup.db", folder / "kept.db"
-    backup.write(str(db), str(kept))
-    first = running.dump(kept)
+    db, target = folder / "dedup.db", folder / "kept.db"
+    backup.write(str(db), str(target))
+    first = running.dump(target)
     ArticleFile(body="뒤에 온 본문", aid="0000009999").write(folder / "crawl")
     assert command_scan(folder).code == 0
-    heard: set[str] = set()
+    steps: set[str] = set()
 
-    def look(what: str, _: int, __: int) -> None:
-        heard.add(what)
-        assert running.dump(kept) == first
+    def on_progress(step: str, _: int, __: int) -> None:
+        steps.add(step)
+        assert running.dump(target) == first
 
-    backup.write(str(db), str(kept), progress=look)
-    assert heard >= {"copy"}
-    assert running.dump(kept) == running.dump(db) != first
+    backup.write(str(db), str(target), progress=on_progress)
+    assert steps >= {"copy"}
+    assert running.dump(target) == running.dump(db) != first
 
 
-def test_what_it_says_is_what_status_says(folder: Path) -> None:
-    torn = ArticleFile(aid="0000000777", claim="0" * 64).render()[:-200]
-    (folder / "crawl" / "torn.md").write_text(torn, "utf-8")
+def test_the_output_of_backup_agrees_with_status(folder: Path) -> None:
+    content = ArticleFile(aid="0000000777", claim="0" * 64).render()[:-200]
+    (folder / "crawl" / "torn.md").write_text(content, "utf-8")
     assert command_scan(folder).code == 0
-    told = run(folder, "backup", "kept.db", "--format", "json").json()
-    counted = run(folder, "status", "--format", "json").json()
-    assert told.pop("seconds") >= 0
-    assert told == {
+    output = run(folder, "backup", "kept.db", "--format", "json").json()
+    status = run(folder, "status", "--format", "json").json()
+    assert output.pop("seconds") >= 0
+    assert output == {
         "backup": str(folder / "kept.db"),
         "bytes": (folder / "kept.db").stat().st_size,
-        **{key: counted[key] for key in ("pages", "files", "revisions")},
+        **{key: status[key] for key in ("pages", "files", "revisions")},
         "verified": True,
     }
-    same = run(folder, "--database", "kept.db", "status", "--format", "json").json()
-    beside_it = {"index_bytes": 0, "database_bytes": 0, "search": None}
-    assert {**same, **beside_it} == {**counted, **beside_it}
-    assert beside(folder / "kept.db") == [], "to read it nothing has to be made beside it"
-    done = run(folder, "backup", "kept.db")
-    assert done.code == 0
-    assert f"{counted['files']} files" in done.out
+    backup_status = run(folder, "--database", "kept.db", "status", "--format", "json").json()
+    without_indexes = {"index_bytes": 0, "database_bytes": 0, "search": None}
+    assert {**backup_status, **without_indexes} == {**status, **without_indexes}
+    assert files_beside(folder / "kept.db") == [], "reading it creates no files"
+    result = run(folder, "backup", "kept.db")
+    assert result.code == 0
+    assert f"{status['files']} files" in result.out
 
 
 _WATCHED = """
@@ -214,71 +218,73 @@ main()
 
 
 @pytest.mark.parametrize("args", [["backup", "kept.db"], ["restore", "kept.db"], ["backup", "kept.db", "--quiet"]], ids=" ".join)
-def test_on_a_terminal_a_bar_tells_how_far_it_is(folder: Path, args: list[str]) -> None:
+def test_a_terminal_shows_a_progress_bar(folder: Path, args: list[str]) -> None:
     assert run(folder, "backup", "kept.db").code == 0
-    terminal, theirs = os.openpty()
+    terminal, child_terminal = os.openpty()
     command = [sys.executable, "-c", _WATCHED, *args, "--format", "json"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, env=os.environ | {"TERM": "xterm"}) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # how a terminal ends
-            while read := os.read(terminal, 65536):
-                shown += read
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=child_terminal, env=os.environ | {"TERM": "xterm"}
+    ) as process:
+        os.close(child_terminal)
+        output = b""
+        with suppress(OSError):  # reading a closed terminal raises
+            while chunk := os.read(terminal, 65536):
+                output += chunk
         out, _ = process.communicate(timeout=120)
     os.close(terminal)
     assert process.returncode == 0
     assert json.loads(out)["verified"]
-    assert [what in shown for what in (args[0].encode(), b"check")] == ["--quiet" not in args] * 2
+    assert [word in output for word in (args[0].encode(), b"check")] == ["--quiet" not in args] * 2
 
 
-def test_two_backups_at_once_are_both_whole(folder: Path) -> None:
+def test_two_backups_at_once_are_both_complete(folder: Path) -> None:
     command = [sys.executable, "-m", "dedup", "backup", "kept.db"]
     both = [subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     assert [(p.communicate(timeout=120), p.returncode)[1] for p in both] == [0, 0]
     assert running.dump(folder / "kept.db") == running.dump(folder / "dedup.db")
-    assert left_behind(folder) == []
+    assert part_files(folder) == []
 
 
-def test_it_is_on_the_disk_before_it_takes_the_place_of_an_earlier_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    happened: list[str] = []
+def test_a_backup_is_synced_to_disk_before_it_replaces_an_earlier_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
     fsync, replace = os.fsync, os.replace
 
-    def synced(fd: int) -> None:
-        happened.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
+    def record_fsync(fd: int) -> None:
+        calls.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
         fsync(fd)
 
-    def replaced(one: str, other: str, **folders: int) -> None:
-        happened.append("replace")
-        replace(one, other, **folders)
+    def record_replace(source: str, target: str, **folder_fds: int) -> None:
+        calls.append("replace")
+        replace(source, target, **folder_fds)
 
-    monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(os, "replace", replaced)
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(os, "replace", record_replace)
     backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
-    assert happened == ["file", "replace", "folder"]
-    happened.clear()
+    assert calls == ["file", "replace", "folder"]
+    calls.clear()
     backup.restore(str(folder / "dedup.db"), str(folder / "kept.db"))
-    assert happened == ["file", "folder", "replace", "folder"]
+    assert calls == ["file", "folder", "replace", "folder"]
 
 
-# What is refused
+# Refusals
 
 
 @contextmanager
 def unchanged(*paths: Path) -> Iterator[None]:
-    """These files are the same to the byte after the block, and nothing unfinished lies about."""
+    """Check that the block leaves these files unchanged to the byte and leaves no unfinished file."""
     before = [path.read_bytes() for path in paths]
     yield
     assert [path.read_bytes() for path in paths] == before
-    assert [left_behind(path.parent) for path in paths] == [[]] * len(paths)
+    assert [part_files(path.parent) for path in paths] == [[]] * len(paths)
 
 
-def refused(folder: Path, *args: str | bytes | Path, code: int = 2, told: str = "") -> CommandResult:
-    done = run(folder, *args)
-    assert (done.code, done.out) == (code, "")
-    assert done.err.startswith("dedup: ")
-    assert done.err.count("\n") == 1
-    assert told in done.err
-    return done
+def check_refused(folder: Path, *args: str | bytes | Path, code: int = 2, message: str = "") -> CommandResult:
+    result = run(folder, *args)
+    assert (result.code, result.out) == (code, "")
+    assert result.err.startswith("dedup: ")
+    assert result.err.count("\n") == 1
+    assert message in result.err
+    return result
 
 
 def other_database(folder: Path) -> Path:
@@ -289,33 +295,33 @@ def other_database(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("content", [b"", b"somebody's file\n" * 200], ids=["empty", "a text"])
-def test_a_file_that_is_no_database_is_left_alone(folder: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"another file\n" * 200], ids=["empty", "a text"])
+def test_a_file_that_is_not_a_database_is_not_replaced(folder: Path, content: bytes) -> None:
     path = folder / "thesis.txt"
     path.write_bytes(content)
     with unchanged(path):
-        refused(folder, "backup", path, told="not a backup")
-        refused(folder, "backup", path, "--force", told="not a backup")
+        check_refused(folder, "backup", path, message="not a backup")
+        check_refused(folder, "backup", path, "--force", message="not a backup")
 
 
-def test_somebody_elses_database_is_left_alone(folder: Path) -> None:
+def test_a_database_of_another_program_is_not_replaced(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "photos.db")) as connection:
         connection.executescript("CREATE TABLE settings (key, value); INSERT INTO settings VALUES ('uuid', 'x');")
     with unchanged(folder / "photos.db"):
-        refused(folder, "backup", "photos.db", "--force", told="database of dedup")
+        check_refused(folder, "backup", "photos.db", "--force", message="database of dedup")
 
 
 def test_a_backup_of_another_database_is_replaced_only_by_force(folder: Path) -> None:
-    kept = folder / "kept.db"
-    assert run(other_database(folder).parent, "backup", kept).code == 0
-    with unchanged(kept):
-        refused(folder, "backup", kept, told="--force")
-    assert run(folder, "backup", kept, "--force").code == 0
-    assert uuid_of(kept) == uuid_of(folder / "dedup.db")
+    target = folder / "kept.db"
+    assert run(other_database(folder).parent, "backup", target).code == 0
+    with unchanged(target):
+        check_refused(folder, "backup", target, message="--force")
+    assert run(folder, "backup", target, "--force").code == 0
+    assert uuid_of(target) == uuid_of(folder / "dedup.db")
 
 
 @pytest.mark.parametrize("how", ["itself", "symbolic link", "hard link", "through a folder's link"])
-def test_the_database_is_never_its_own_backup(folder: Path, how: str) -> None:
+def test_a_database_is_never_its_own_backup(folder: Path, how: str) -> None:
     db = path = folder / "dedup.db"
     if how == "symbolic link":
         path = folder / "link.db"
@@ -327,68 +333,68 @@ def test_the_database_is_never_its_own_backup(folder: Path, how: str) -> None:
         (folder / "here").symlink_to(folder)
         path = folder / "here" / "dedup.db"
     with unchanged(db):
-        refused(folder, "backup", path, "--force", told="it is the database or one of")
-        refused(folder, "restore", path, code=3, told="the database itself")
+        check_refused(folder, "backup", path, "--force", message="it is the database or one of")
+        check_refused(folder, "restore", path, code=3, message="the database itself")
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm", "-journal", ".lock", ".health", ".index", ".passages", ".compiled"])
-def test_no_backup_is_put_where_the_database_keeps_its_own(folder: Path, end: str) -> None:
+def test_no_backup_takes_the_path_of_a_file_of_the_database(folder: Path, end: str) -> None:
     path = folder / f"dedup.db{end}"
     if path.exists():
         path.unlink()
-    refused(folder, "backup", path, "--force", told="it is the database or one of")
+    check_refused(folder, "backup", path, "--force", message="it is the database or one of")
     assert not path.exists() or b"SQLite" not in path.read_bytes()
 
 
 @pytest.mark.parametrize("end", ["-wal", "-journal"])
-def test_no_backup_is_put_beside_a_log_that_would_be_taken_for_its_own(folder: Path, end: str) -> None:
+def test_no_backup_is_written_beside_a_log_that_sqlite_would_apply_to_it(folder: Path, end: str) -> None:
     (folder / f"kept.db{end}").write_bytes(b"x" * 5000)
-    refused(folder, "backup", "kept.db", told=f"kept.db{end}")
+    check_refused(folder, "backup", "kept.db", message=f"kept.db{end}")
     assert not (folder / "kept.db").exists()
 
 
-def test_no_backup_takes_the_place_of_a_database_that_is_in_use(folder: Path) -> None:
-    """With its folder copied, a database has the same uuid."""
+def test_no_backup_replaces_a_database_that_is_in_use(folder: Path) -> None:
+    """A copied folder has a database with the same UUID."""
     copy = folder / "copy.db"
     shutil.copyfile(folder / "dedup.db", copy)
     with open_writable(str(copy), "watch"):
-        refused(folder, "backup", copy, "--force", told="'dedup watch'")
+        check_refused(folder, "backup", copy, "--force", message="'dedup watch'")
     assert run(folder, "backup", copy).code == 0
 
 
-def test_what_comes_to_stand_there_while_it_copies_is_left_alone_too(folder: Path) -> None:
+def test_a_file_that_appears_at_the_target_during_the_copy_is_kept(folder: Path) -> None:
     path = folder / "kept.db"
 
-    def come(*_: object) -> None:
+    def create_file(*_: object) -> None:
         path.write_text("a thesis")
 
     with pytest.raises(errors.BackupRefusedError):
-        backup.write(str(folder / "dedup.db"), str(path), progress=come)
+        backup.write(str(folder / "dedup.db"), str(path), progress=create_file)
     assert path.read_text() == "a thesis"
-    assert left_behind(folder) == []
+    assert part_files(folder) == []
 
 
-def test_nothing_is_ever_written_into_a_crawl_directory(folder: Path) -> None:
+def test_no_backup_is_written_into_a_crawl_directory(folder: Path) -> None:
     (folder / "link").symlink_to(folder / "crawl")
     for path in ("crawl/kept.db", "link/kept.db"):
-        refused(folder, "backup", path, told="crawl directory")
+        check_refused(folder, "backup", path, message="crawl directory")
     assert not list((folder / "crawl").glob("*.db*"))
 
 
-def test_neither_a_folder_nor_a_pipe_nor_a_place_that_is_not_there_becomes_a_backup(folder: Path) -> None:
+def test_a_folder_a_pipe_or_a_missing_folder_is_refused_as_target(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     (folder / "loop").symlink_to("loop")
-    refused(folder, "backup", ".", told="a folder")
-    refused(folder, "backup", "", told="a folder")
-    refused(folder, "backup", "pipe", told="not a regular file")
-    refused(folder, "backup", "/dev/null", told="not a regular file")
-    refused(folder, "backup", "loop", told="not a regular file")
-    refused(folder, "backup", "none/kept.db", code=3, told="No such file or directory")
-    refused(folder, "backup", "dedup.db/kept.db", code=2, told="Not a directory")
-    refused(folder, "backup", "k" * 300, code=2, told="too long")
+    check_refused(folder, "backup", ".", message="a folder")
+    check_refused(folder, "backup", "", message="a folder")
+    check_refused(folder, "backup", "pipe", message="not a regular file")
+    check_refused(folder, "backup", "/dev/null", message="not a regular file")
+    check_refused(folder, "backup", "loop", message="not a regular file")
+    check_refused(folder, "backup", "none/kept.db", code=3, message="No such file or directory")
+    check_refused(folder, "backup", "dedup.db/kept.db", code=2, message="Not a directory")
+    check_refused(folder, "backup", "k" * 300, code=2, message="too long")
 
 
-def test_a_link_stands_for_what_it_leads_to(folder: Path) -> None:
+def test_a_backup_through_a_link_replaces_the_target_of_the_link(folder: Path) -> None:
     (folder / "disk").mkdir()
     (folder / "latest.db").symlink_to(folder / "disk" / "kept.db")
     for _ in range(2):
@@ -397,49 +403,49 @@ def test_a_link_stands_for_what_it_leads_to(folder: Path) -> None:
     assert os.listdir(folder / "disk") == ["kept.db"]
 
 
-@pytest.mark.parametrize("what", ["missing", "empty", "no database", "another's", "newer"])
-def test_what_is_no_database_is_not_backed_up(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("kind", ["missing", "empty", "no database", "another's", "newer"])
+def test_a_file_that_is_not_a_database_is_not_backed_up(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "dedup.db"
-    if what == "newer":
+    if kind == "newer":
         with open_writable(str(path), "test"):
             pass
-        newer(path)
-    if what == "empty":
+        mark_as_newer(path)
+    if kind == "empty":
         path.touch()
-    elif what == "no database":
+    elif kind == "no database":
         path.write_bytes(b"not a database" * 500)
-    elif what == "another's":
+    elif kind == "another's":
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("CREATE TABLE photos (id)")
-    refused(tmp_path, "--database", path, "backup", "kept.db", code=3)
+    check_refused(tmp_path, "--database", path, "backup", "kept.db", code=3)
     assert not (tmp_path / "kept.db").exists()
 
 
-def test_file_names_are_told_without_what_a_terminal_would_obey(folder: Path) -> None:
-    for name, shown in ((b"\x1b[31m\xff.db", "\\x1b[31m\\xff.db"), ("\u202ekept.db".encode(), "\\u202ekept.db")):
+def test_control_characters_in_file_names_are_escaped(folder: Path) -> None:
+    for name, escaped in ((b"\x1b[31m\xff.db", "\\x1b[31m\\xff.db"), ("\u202ekept.db".encode(), "\\u202ekept.db")):
         path = os.path.join(os.fsencode(folder), name)
-        done = run(folder, "backup", path)
-        assert (done.code, done.err) == (0, "")
-        assert done.out.startswith(f"{folder}/{shown}: ")
-        told = run(folder, "backup", path, "--format", "json")
-        assert told.json()["backup"] == f"{folder}/{shown}"
+        result = run(folder, "backup", path)
+        assert (result.code, result.err) == (0, "")
+        assert result.out.startswith(f"{folder}/{escaped}: ")
+        output = run(folder, "backup", path, "--format", "json")
+        assert output.json()["backup"] == f"{folder}/{escaped}"
         assert run(folder, "restore", path).out.startswith(f"{folder}/dedup.db: ")
         with open(path, "wb") as file:
             file.truncate()
-        assert shown in refused(folder, "backup", path).err
-        assert shown in refused(folder, "restore", path, code=3).err
+        assert escaped in check_refused(folder, "backup", path).err
+        assert escaped in check_refused(folder, "restore", path, code=3).err
 
 
-def newer(path: Path) -> None:
+def mark_as_newer(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
 
 
-# What goes wrong
+# Failures
 
 
 def damage(path: Path, since: int = 4096) -> None:
-    """Scribble over every other page but the first."""
+    """Overwrite every other page except the first with random bytes."""
     with path.open("r+b") as file:
         size = path.stat().st_size
         for at in range(since, size, 8192):
@@ -451,31 +457,31 @@ def test_no_copy_of_a_damaged_database_replaces_a_good_one(folder: Path) -> None
     assert run(folder, "backup", "kept.db").code == 0
     damage(folder / "dedup.db")
     with unchanged(folder / "kept.db"):
-        refused(folder, "backup", "kept.db", code=3)
+        check_refused(folder, "backup", "kept.db", code=3)
 
 
-def flip(part: Path) -> None:
+def overwrite_pages(part: Path) -> None:
     damage(part)
 
 
-def lose_a_row(part: Path) -> None:
+def delete_rows(part: Path) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         connection.execute("DELETE FROM faults")
         connection.execute("DELETE FROM settings WHERE key = 'last_scan'")
 
 
-def lose_a_page(part: Path) -> None:
+def break_reference(part: Path) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         connection.execute("UPDATE revisions SET page_id = 99999 WHERE id = 1")
 
 
-def lose_its_name(part: Path) -> None:
+def replace_uuid(part: Path) -> None:
     with closing(sqlite3.connect(part, isolation_level=None)) as connection:
         connection.execute("UPDATE settings SET value = 'another' WHERE key = 'uuid'")
 
 
-def disagree(part: Path) -> None:
-    """An address is another one in its table than in the index of that."""
+def alter_url(part: Path) -> None:
+    """One URL is different in the table and in the index of the table."""
     content = bytearray(part.read_bytes())
     address = articles(12)[0].address.encode()
     assert content.count(address) > 1
@@ -483,36 +489,38 @@ def disagree(part: Path) -> None:
     part.write_bytes(content)
 
 
-def cut(part: Path) -> None:
+def truncate(part: Path) -> None:
     with part.open("r+b") as file:
         file.truncate(part.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("happens", [flip, lose_a_row, lose_a_page, lose_its_name, disagree, cut], ids=lambda f: f.__name__)
-def test_a_copy_that_the_disk_spoilt_is_found_out(folder: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    "corrupt", [overwrite_pages, delete_rows, break_reference, replace_uuid, alter_url, truncate], ids=lambda f: f.__name__
+)
+def test_a_copy_that_the_disk_corrupts_is_detected(folder: Path, monkeypatch: pytest.MonkeyPatch, corrupt: Callable[[Path], None]) -> None:
     assert run(folder, "backup", "kept.db").code == 0
-    settle = backup._sync_to_disk
+    sync = backup._sync_to_disk
 
-    def spoil(fd: int) -> None:
-        settle(fd)
-        (part,) = left_behind(folder)
-        happens(folder / part)
+    def sync_and_corrupt(fd: int) -> None:
+        sync(fd)
+        (part,) = part_files(folder)
+        corrupt(folder / part)
 
-    monkeypatch.setattr(backup, "_sync_to_disk", spoil)
+    monkeypatch.setattr(backup, "_sync_to_disk", sync_and_corrupt)
     with unchanged(folder / "kept.db", folder / "dedup.db"):
-        refused(folder, "backup", "kept.db", code=3, told="failed its check")
-        refused(folder, "restore", "kept.db", code=3, told="The database")
-    assert [name for name in beside(folder / "dedup.db") if "damaged" in name] == []
+        check_refused(folder, "backup", "kept.db", code=3, message="failed its check")
+        check_refused(folder, "restore", "kept.db", code=3, message="The database")
+    assert [name for name in files_beside(folder / "dedup.db") if "damaged" in name] == []
 
 
-def test_too_little_room_is_told_before_a_byte_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_free_space_is_reported_before_writing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(folder, "backup", "kept.db").code == 0
-    there = os.statvfs(folder)
-    few = os.statvfs_result((there.f_bsize, there.f_frsize, there.f_blocks, 10**9, 20, *list(there)[5:10]))
-    monkeypatch.setattr(os, "statvfs", lambda _: few)
+    real_space = os.statvfs(folder)
+    little_space = os.statvfs_result((real_space.f_bsize, real_space.f_frsize, real_space.f_blocks, 10**9, 20, *list(real_space)[5:10]))
+    monkeypatch.setattr(os, "statvfs", lambda _: little_space)
     with unchanged(folder / "kept.db", folder / "dedup.db"):
-        refused(folder, "backup", "kept.db", code=3, told="MB are free")
-        refused(folder, "restore", "kept.db", code=3, told="MB are free")
+        check_refused(folder, "backup", "kept.db", code=3, message="MB are free")
+        check_refused(folder, "restore", "kept.db", code=3, message="MB are free")
 
 
 _LIMITED = """
@@ -524,16 +532,16 @@ main()
 """
 
 
-def test_a_disk_that_takes_no_more_leaves_everything_as_it_was(folder: Path) -> None:
+def test_a_full_disk_leaves_everything_unchanged(folder: Path) -> None:
     assert run(folder, "backup", "kept.db").code == 0
     for args in (["backup", "kept.db"], ["backup", "new.db"], ["restore", "kept.db"]):
         with unchanged(folder / "kept.db", folder / "dedup.db"):
-            done = subprocess.run(
+            result = subprocess.run(
                 [sys.executable, "-c", _LIMITED, *args], cwd=folder, capture_output=True, text=True, timeout=120, check=False
             )
-        assert (done.returncode, done.stdout) == (3, "")
-        assert args[1] in done.stderr
-        assert done.stderr.count("\n") == 1
+        assert (result.returncode, result.stdout) == (3, "")
+        assert args[1] in result.stderr
+        assert result.stderr.count("\n") == 1
     assert not (folder / "new.db").exists()
 
 
@@ -542,20 +550,20 @@ import sys
 from dedup.cli import main
 from dedup.store import backup
 copy = backup._copy_database
-def paused(source, part, fd, progress):
-    def heard(*told):
+def copy_with_pause(source, part, fd, progress):
+    def wait(*_):
         print("copying", flush=True)
         sys.stdin.readline()
-    return copy(source, part, fd, heard)
-backup._copy_database = paused
+    return copy(source, part, fd, wait)
+backup._copy_database = copy_with_pause
 sys.argv = ["dedup", *sys.argv[1:]]
 main()
 """
 
 
 @contextmanager
-def paused(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
-    """A command in the midst of copying; it goes on when it is told."""
+def paused_command(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that is paused in the middle of copying."""
     command = [sys.executable, "-c", _PAUSED, *args]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=folder, text=True, **pipes) as process:  # type: ignore[call-overload]
@@ -565,95 +573,97 @@ def paused(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("args", [["backup", "kept.db"], ["restore", "kept.db"]], ids=lambda a: a[0])
-def test_interrupted_it_leaves_with_130_and_everything_as_it_was(folder: Path, args: list[str]) -> None:
+def test_an_interrupt_exits_with_130_and_changes_nothing(folder: Path, args: list[str]) -> None:
     assert run(folder, "backup", "kept.db").code == 0
-    with unchanged(folder / "kept.db", folder / "dedup.db"), paused(folder, *args) as process:
-        assert len(left_behind(folder)) == 1
+    with unchanged(folder / "kept.db", folder / "dedup.db"), paused_command(folder, *args) as process:
+        assert len(part_files(folder)) == 1
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=60)
         assert process.returncode == 130
-        assert "is unchanged" in told
-        assert "Traceback" not in told
+        assert "is unchanged" in error
+        assert "Traceback" not in error
 
 
-def test_interrupted_while_it_checks_it_leaves_everything_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite calls back within the check, where an exception cannot pass."""
+def test_an_interrupt_during_the_check_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite calls back during the check, and an exception cannot pass through it."""
     backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
     monkeypatch.setattr(backup, "CHECK_INSTRUCTIONS", 1)
 
-    def heard(what: str, _: int, __: int) -> None:
-        if what == "check":
+    def interrupt_check(step: str, _: int, __: int) -> None:
+        if step == "check":
             raise KeyboardInterrupt
 
     with unchanged(folder / "kept.db"), pytest.raises(KeyboardInterrupt):
-        backup.write(str(folder / "dedup.db"), str(folder / "kept.db"), progress=heard)
+        backup.write(str(folder / "dedup.db"), str(folder / "kept.db"), progress=interrupt_check)
 
 
-def test_what_a_killed_one_left_is_cleared_away_and_what_is_in_use_is_not(folder: Path) -> None:
-    with paused(folder, "backup", "first.db") as alive, paused(folder, "backup", "second.db") as killed:
+def test_files_of_killed_backups_are_removed_and_files_in_use_are_kept(folder: Path) -> None:
+    with paused_command(folder, "backup", "first.db") as alive, paused_command(folder, "backup", "second.db") as killed:
         killed.kill()
         killed.wait()
-        assert len(left_behind(folder)) == 2
+        assert len(part_files(folder)) == 2
         assert run(folder, "backup", "third.db").code == 0
-        assert len(left_behind(folder)) == 1
+        assert len(part_files(folder)) == 1
         alive.communicate("\n" * 100, timeout=60)
         assert alive.returncode == 0
-    assert left_behind(folder) == []
+    assert part_files(folder) == []
     assert running.dump(folder / "first.db") == running.dump(folder / "third.db")
     assert not (folder / "second.db").exists()
 
 
-def test_what_another_one_clears_away_before_it_is_locked_is_begun_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[int] = []
+def test_a_part_that_another_backup_removes_before_the_lock_is_created_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[int] = []
     flock = fcntl.flock
 
-    def cleared(fd: int, how: int) -> None:
-        made.append(fd)
-        if len(made) == 1:
-            (left,) = left_behind(folder)
-            os.unlink(folder / left)
-        flock(fd, how)
+    def remove_first(fd: int, operation: int) -> None:
+        locked.append(fd)
+        if len(locked) == 1:
+            (part,) = part_files(folder)
+            os.unlink(folder / part)
+        flock(fd, operation)
 
-    monkeypatch.setattr(fcntl, "flock", cleared)
+    monkeypatch.setattr(fcntl, "flock", remove_first)
     backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
-    assert len(made) == 2
-    assert sound(folder / "kept.db")
-    assert left_behind(folder) == []
+    assert len(locked) == 2
+    assert is_sound(folder / "kept.db")
+    assert part_files(folder) == []
 
 
 # Restoring
 
 
-def test_what_is_restored_after_damage_goes_on_as_if_nothing_had_been(crawl: Path, db: Path, tmp_path: Path) -> None:
-    """Taken beside the daemon, which goes on and is killed, so that its log is left; then the database is damaged."""
-    some = articles(30)
-    write(crawl, some[:15])
-    kept = tmp_path / "kept.db"
+def test_a_database_restored_after_damage_catches_up(crawl: Path, db: Path, tmp_path: Path) -> None:
+    """The backup is taken beside a daemon, which then works on and is killed, so its log remains. Then the database is damaged."""
+    sample = articles(30)
+    write(crawl, sample[:15])
+    backup_path = tmp_path / "kept.db"
     with watching(crawl, db, settle=0.0) as daemon:
-        assert spawn(tmp_path, "--config", f"{db}.toml", "backup", kept).code == 0
-        write(crawl, some[15:])
+        assert spawn(tmp_path, "--config", f"{db}.toml", "backup", backup_path).code == 0
+        write(crawl, sample[15:])
         daemon.wait_until(lambda: daemon.recorded() == 30)
-        refused(tmp_path, "--config", f"{db}.toml", "restore", kept, code=3, told=f"'dedup watch' (process {daemon.process.pid}")
+        check_refused(
+            tmp_path, "--config", f"{db}.toml", "restore", backup_path, code=3, message=f"'dedup watch' (process {daemon.process.pid}"
+        )
         daemon.process.kill()
     assert Path(f"{db}-wal").stat().st_size > 0
     damage(db)
     before = {end: Path(f"{db}{end}").read_bytes() for end in ("", "-wal")}
-    told = run(tmp_path, "--config", f"{db}.toml", "restore", kept, "--format", "json").json()
-    assert told.pop("seconds") >= 0
-    aside = Path(told["previous_files"][0])
-    assert told == {
+    output = run(tmp_path, "--config", f"{db}.toml", "restore", backup_path, "--format", "json").json()
+    assert output.pop("seconds") >= 0
+    previous = Path(output["previous_files"][0])
+    assert output == {
         "database": str(db),
-        "backup": str(kept),
+        "backup": str(backup_path),
         "bytes": db.stat().st_size,
         "pages": 15,
         "files": 15,
         "revisions": 15,
         "verified": True,
-        "previous_files": [f"{aside}{end}" for end in ("", "-wal", "-shm")],
+        "previous_files": [f"{previous}{end}" for end in ("", "-wal", "-shm")],
     }
-    assert aside.name.startswith("dedup.db.damaged-20")
-    assert {end: Path(f"{aside}{end}").read_bytes() for end in before} == before
-    assert running.dump(db) == running.dump(kept)
+    assert previous.name.startswith("dedup.db.damaged-20")
+    assert {end: Path(f"{previous}{end}").read_bytes() for end in before} == before
+    assert running.dump(db) == running.dump(backup_path)
     with watching(crawl, db, settle=0.0) as daemon:
         daemon.wait_until(lambda: daemon.recorded() == 30)
         assert daemon.leave() == 0
@@ -661,22 +671,22 @@ def test_what_is_restored_after_damage_goes_on_as_if_nothing_had_been(crawl: Pat
     with running.session(crawl, db) as session:
         session.matcher.open_candidate_index()
         check_index(session, [])
-    assert sound(db)
+    assert is_sound(db)
 
 
-def test_a_restored_database_finds_the_copies_that_one_that_was_never_gone_finds(crawl: Path, db: Path) -> None:
-    """Its indexes were those of what stood there before, and are made anew."""
-    some = articles(40, TAIL)
-    write(crawl, some[:12])
+def test_a_restored_database_finds_the_same_copies_as_one_without_a_restore(crawl: Path, db: Path) -> None:
+    """The indexes belong to the replaced database, and are rebuilt."""
+    sample = articles(40, TAIL)
+    write(crawl, sample[:12])
     running.scan(crawl, db)
     backup.write(str(db), str(db) + ".backup")
-    write(crawl, some[:30])
+    write(crawl, sample[:30])
     running.scan(crawl, db)
-    other = [edited(random.Random(n), made.body.split(), 0.3) for n, made in enumerate(some[12:30])]
+    edited_bodies = [edited(random.Random(n), article.body.split(), 0.3) for n, article in enumerate(sample[12:30])]
     backup.restore(str(db), str(db) + ".backup")
-    for n, body in enumerate(other, 12):
-        paper(n, " ".join(body), publisher=f"신문 {n % 3}").write(crawl, f"{n:04}_{some[n].name}")
-    write(crawl, some[:12])
+    for n, body in enumerate(edited_bodies, 12):
+        paper(n, " ".join(body), publisher=f"신문 {n % 3}").write(crawl, f"{n:04}_{sample[n].name}")
+    write(crawl, sample[:12])
     running.scan(crawl, db)
     clean = db.with_name("clean.db")
     for last in (12, 40):
@@ -688,18 +698,18 @@ def test_a_restored_database_finds_the_copies_that_one_that_was_never_gone_finds
     assert derived(db) == derived(clean)
 
 
-def test_without_a_database_one_is_made_of_the_backup(folder: Path) -> None:
+def test_restore_creates_a_missing_database(folder: Path) -> None:
     assert run(folder, "backup", "kept.db").code == 0
-    dumped = running.dump(folder / "dedup.db")
+    dump = running.dump(folder / "dedup.db")
     (folder / "elsewhere").mkdir()
-    told = run(folder, "--database", "elsewhere/new.db", "restore", "kept.db", "--format", "json").json()
-    assert told["previous_files"] == []
-    assert running.dump(folder / "elsewhere" / "new.db") == dumped
+    output = run(folder, "--database", "elsewhere/new.db", "restore", "kept.db", "--format", "json").json()
+    assert output["previous_files"] == []
+    assert running.dump(folder / "elsewhere" / "new.db") == dump
     assert stat.S_IMODE((folder / "elsewhere" / "new.db").stat().st_mode) == 0o600
-    refused(folder, "--database", "none/new.db", "restore", "kept.db", code=3)
+    check_refused(folder, "--database", "none/new.db", "restore", "kept.db", code=3)
 
 
-def test_owner_and_permissions_are_those_of_what_stood_there(folder: Path) -> None:
+def test_a_restored_database_keeps_owner_and_permissions(folder: Path) -> None:
     assert run(folder, "backup", "kept.db").code == 0
     db = folder / "dedup.db"
     db.chmod(0o640)
@@ -710,7 +720,7 @@ def test_owner_and_permissions_are_those_of_what_stood_there(folder: Path) -> No
     assert (stat.S_IMODE(now.st_mode), now.st_uid, now.st_gid) == (0o640, *owner)
 
 
-def test_a_database_behind_a_link_is_restored_where_it_lies(folder: Path) -> None:
+def test_a_database_behind_a_link_is_restored_at_its_real_path(folder: Path) -> None:
     (folder / "disk").mkdir()
     assert run(folder, "backup", "kept.db").code == 0
     (folder / "dedup.db").rename(folder / "disk" / "real.db")
@@ -719,9 +729,9 @@ def test_a_database_behind_a_link_is_restored_where_it_lies(folder: Path) -> Non
     assert (folder / "dedup.db").is_symlink()
     assert len([name for name in os.listdir(folder / "disk") if "damaged" in name]) == 1
     with open_writable(str(folder / "disk" / "real.db"), "scan"):
-        refused(folder, "restore", "kept.db", code=3, told="'dedup scan'")
+        check_refused(folder, "restore", "kept.db", code=3, message="'dedup scan'")
     with open_writable(str(folder / "dedup.db"), "scan"):
-        refused(folder, "restore", "kept.db", code=3, told="'dedup scan'")
+        check_refused(folder, "restore", "kept.db", code=3, message="'dedup scan'")
 
 
 _READ = """
@@ -734,49 +744,49 @@ connection.close()
 """
 
 
-def test_a_database_that_any_program_has_open_is_not_replaced(folder: Path) -> None:
-    """When it leaves, SQLite removes the log by its name: another database's by then."""
+def test_a_database_that_a_program_has_open_is_not_replaced(folder: Path) -> None:
+    """On exit, that program's SQLite would delete the log by name: the log of another database by then."""
     assert run(folder, "backup", "kept.db").code == 0
     command = [sys.executable, "-c", _READ, "dedup.db"]
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
         with unchanged(folder / "dedup.db"):
-            refused(folder, "restore", "kept.db", code=3, told="open in another program")
+            check_refused(folder, "restore", "kept.db", code=3, message="open in another program")
         process.communicate(b"\n")
     assert run(folder, "restore", "kept.db").code == 0
 
 
-@pytest.mark.parametrize("what", ["missing", "folder", "empty", "no database", "another's", "damaged", "cut", "newer"])
-def test_what_is_no_whole_backup_is_not_restored(folder: Path, what: str) -> None:
-    kept = folder / "kept.db"
-    if what == "folder":
-        kept.mkdir()
-    elif what == "empty":
-        kept.touch()
-    elif what == "no database":
-        kept.write_bytes(b"not a database" * 500)
-    elif what == "another's":
-        with closing(sqlite3.connect(kept)) as connection:
+@pytest.mark.parametrize("kind", ["missing", "folder", "empty", "no database", "another's", "damaged", "cut", "newer"])
+def test_an_invalid_backup_is_not_restored(folder: Path, kind: str) -> None:
+    backup_path = folder / "kept.db"
+    if kind == "folder":
+        backup_path.mkdir()
+    elif kind == "empty":
+        backup_path.touch()
+    elif kind == "no database":
+        backup_path.write_bytes(b"not a database" * 500)
+    elif kind == "another's":
+        with closing(sqlite3.connect(backup_path)) as connection:
             connection.execute("CREATE TABLE photos (id)")
-    elif what != "missing":
-        assert run(folder, "backup", kept).code == 0
-    if what == "damaged":
-        damage(kept, 8192)
-    elif what == "cut":
-        cut(kept)
-    elif what == "newer":
-        newer(kept)
-    before = beside(folder / "dedup.db")
+    elif kind != "missing":
+        assert run(folder, "backup", backup_path).code == 0
+    if kind == "damaged":
+        damage(backup_path, 8192)
+    elif kind == "cut":
+        truncate(backup_path)
+    elif kind == "newer":
+        mark_as_newer(backup_path)
+    before = files_beside(folder / "dedup.db")
     with unchanged(folder / "dedup.db"):
-        refused(folder, "restore", kept, code=3, told="kept.db")
-    assert beside(folder / "dedup.db") == before
+        check_refused(folder, "restore", backup_path, code=3, message="kept.db")
+    assert files_beside(folder / "dedup.db") == before
 
 
-def test_a_backup_of_an_older_version_is_taken_restored_and_brought_up_to_date(
+def test_a_database_of_an_older_version_can_be_backed_up_restored_and_migrated(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before an upgrade is when one is wanted."""
+    """Backups are made before upgrades."""
     old = tmp_path / "old.db"
     with open_writable(str(old), "test"):
         pass
@@ -794,74 +804,72 @@ def no_links(_: str, __: str) -> None:
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
 @pytest.mark.parametrize("moment", ["replace", "rename"])
-def test_a_restore_that_fails_on_the_way_leaves_the_database_and_its_log_where_they_were(
+def test_a_failed_restore_leaves_the_database_and_its_log_in_place(
     folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str, links: bool
 ) -> None:
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     assert run(folder, "backup", "kept.db").code == 0
     log = leave_a_log(folder)
-    before = beside(folder / "dedup.db")
-    whole = getattr(os, moment)
+    before = files_beside(folder / "dedup.db")
+    original = getattr(os, moment)
 
-    def fail(one: str, other: str, **folders: int) -> None:
-        if moment == "replace" or one.endswith("-shm"):
+    def fail(source: str, target: str, **folders: int) -> None:
+        if moment == "replace" or source.endswith("-shm"):
             raise OSError(5, "Input/output error")
-        whole(one, other, **folders)
+        original(source, target, **folders)
 
     monkeypatch.setattr(os, moment, fail)
     with unchanged(folder / "dedup.db", log):
-        refused(folder, "restore", "kept.db", code=3, told="Input/output error")
-    assert beside(folder / "dedup.db") == before
+        check_refused(folder, "restore", "kept.db", code=3, message="Input/output error")
+    assert files_beside(folder / "dedup.db") == before
 
 
 @pytest.mark.parametrize("moment", ["link", "rename", "replace"])
-def test_a_restore_that_is_interrupted_between_two_names_ends_as_it_was_or_done(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    """The interrupt comes right after the name was given."""
+def test_an_interrupted_restore_is_undone_or_complete(folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """The interrupt arrives right after a file was renamed."""
     assert run(folder, "backup", "kept.db").code == 0
     log = leave_a_log(folder)
-    before = beside(folder / "dedup.db")
-    stood = (folder / "dedup.db").read_bytes(), log.read_bytes()
-    whole = getattr(os, moment)
+    before = files_beside(folder / "dedup.db")
+    contents = (folder / "dedup.db").read_bytes(), log.read_bytes()
+    original = getattr(os, moment)
     interrupts = 1
 
-    def interrupted(one: str, other: str, **folders: int) -> None:
+    def interrupt(source: str, target: str, **folders: int) -> None:
         nonlocal interrupts
-        whole(one, other, **folders)
+        original(source, target, **folders)
         interrupts -= 1
         if interrupts == 0:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, moment, interrupted)
+    monkeypatch.setattr(os, moment, interrupt)
     assert run(folder, "restore", "kept.db").code == 130
     monkeypatch.undo()
     if moment == "replace":
-        (aside,) = folder.glob("dedup.db.damaged-*Z")
-        assert (aside.read_bytes(), aside.with_name(f"{aside.name}-wal").read_bytes()) == stood
-        assert left(folder / "dedup.db") is None
+        (previous,) = folder.glob("dedup.db.damaged-*Z")
+        assert (previous.read_bytes(), previous.with_name(f"{previous.name}-wal").read_bytes()) == contents
+        assert read_marker(folder / "dedup.db") is None
     else:
-        assert ((folder / "dedup.db").read_bytes(), log.read_bytes()) == stood
-        assert beside(folder / "dedup.db") == before
-        assert left(folder / "dedup.db") == "in the log"
-    assert left_behind(folder) == []
+        assert ((folder / "dedup.db").read_bytes(), log.read_bytes()) == contents
+        assert files_beside(folder / "dedup.db") == before
+        assert read_marker(folder / "dedup.db") == "in the log"
+    assert part_files(folder) == []
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
-def test_restored_twice_at_once_nothing_that_was_put_aside_is_lost(folder: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+def test_two_restores_in_one_second_keep_both_previous_databases(folder: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
     if not links:
         monkeypatch.setattr(os, "link", no_links)
 
     monkeypatch.setattr(times, "now", lambda: "2026-03-05T09:10:05+00:00")
     assert run(folder, "backup", "kept.db").code == 0
-    stood = [(folder / "dedup.db").read_bytes()]
+    contents = [(folder / "dedup.db").read_bytes()]
     for _ in range(2):
         assert run(folder, "restore", "kept.db").code == 0
-        stood.append((folder / "dedup.db").read_bytes())
+        contents.append((folder / "dedup.db").read_bytes())
     names = ["dedup.db.damaged-20260305T091005Z", "dedup.db.damaged-20260305T091005Z-2"]
-    assert [(folder / name).read_bytes() for name in names] == stood[:2]
-    assert sound(folder / "dedup.db")
+    assert [(folder / name).read_bytes() for name in names] == contents[:2]
+    assert is_sound(folder / "dedup.db")
 
 
 _DYING = """
@@ -878,9 +886,9 @@ with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:
 
 
 def leave_a_log(folder: Path) -> Path:
-    """A writer that is killed after a commit: what it wrote stands in the log."""
-    done = subprocess.run([sys.executable, "-c", _DYING, folder / "crawl", folder / "dedup.db"], check=False, timeout=120)
-    assert done.returncode == -signal.SIGKILL
+    """A writer is killed after a commit; the commit is in the log."""
+    result = subprocess.run([sys.executable, "-c", _DYING, folder / "crawl", folder / "dedup.db"], check=False, timeout=120)
+    assert result.returncode == -signal.SIGKILL
     log = folder / "dedup.db-wal"
     assert log.stat().st_size > 0
     return log
@@ -889,29 +897,29 @@ def leave_a_log(folder: Path) -> Path:
 # Restoring by hand
 
 
-def left(path: Path) -> str | None:
+def read_marker(path: Path) -> str | None:
     with open_database(str(path)) as database:
         return store.settings.get(database, "left")
 
 
-def test_a_backup_copied_over_a_database_whose_log_was_left_is_not_opened(folder: Path) -> None:
-    """SQLite would play the log into it."""
+def test_a_backup_copied_over_a_database_with_a_log_is_not_opened(folder: Path) -> None:
+    """SQLite would apply the log to the backup."""
     assert run(folder, "backup", "kept.db").code == 0
     log = leave_a_log(folder)
-    assert left(folder / "dedup.db") == "in the log"
+    assert read_marker(folder / "dedup.db") == "in the log"
     shutil.copyfile(folder / "kept.db", folder / "dedup.db")
     with unchanged(folder / "dedup.db", log):
         for args in (["scan"], ["status"], ["reindex"], ["backup", "new.db"], ["duplicates"]):
-            refused(folder, *args, code=3, told=str(log))
+            check_refused(folder, *args, code=3, message=str(log))
     log.unlink()
     (folder / "dedup.db-shm").unlink()
     assert run(folder, "scan").code == 0
-    assert left(folder / "dedup.db") is None
+    assert read_marker(folder / "dedup.db") is None
     assert running.dump(folder / "dedup.db") == running.dump(folder / "kept.db")
 
 
 @pytest.mark.parametrize("how", ["restore", "by hand", "by hand, made a WAL database"])
-def test_a_log_of_its_own_is_taken_up_once_a_restored_database_has_been_written_to(folder: Path, how: str) -> None:
+def test_a_restored_database_uses_its_own_log_after_a_write(folder: Path, how: str) -> None:
     assert run(folder, "backup", "kept.db").code == 0
     if how == "restore":
         assert run(folder, "restore", "kept.db").code == 0
@@ -923,17 +931,17 @@ def test_a_log_of_its_own_is_taken_up_once_a_restored_database_has_been_written_
         with closing(sqlite3.connect(folder / "dedup.db")) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     leave_a_log(folder)
-    assert left(folder / "dedup.db") == "in the log"
+    assert read_marker(folder / "dedup.db") == "in the log"
     assert run(folder, "scan").code == 0
-    assert left(folder / "dedup.db") == "in the log"
+    assert read_marker(folder / "dedup.db") == "in the log"
 
 
 # A real disk
 
 
 @pytest.mark.system
-def test_a_disk_that_is_full_is_told_and_nothing_stays_on_it(folder: Path) -> None:
-    """Full beside what was asked for, as by quotas or another writer: the room that was there when it began is not."""
+def test_a_full_disk_is_reported_and_nothing_remains_on_it(folder: Path) -> None:
+    """The free space that was reported at the start is gone later, as with quotas or another writer."""
     disk = folder / "disk"
     disk.mkdir()
     size = (folder / "dedup.db").stat().st_size
@@ -941,11 +949,11 @@ def test_a_disk_that_is_full_is_told_and_nothing_stays_on_it(folder: Path) -> No
     try:
         assert run(folder, "backup", "disk/kept.db").code == 0
         with unchanged(disk / "kept.db"):
-            refused(folder, "backup", "disk/kept.db", code=3, told="MB are free")
+            check_refused(folder, "backup", "disk/kept.db", code=3, message="MB are free")
             with pytest.MonkeyPatch.context() as patch:
                 plenty = os.statvfs("/")
                 patch.setattr(os, "statvfs", lambda _: plenty)
-                refused(folder, "backup", "disk/kept.db", code=3, told="full")
+                check_refused(folder, "backup", "disk/kept.db", code=3, message="full")
         assert os.listdir(disk) == ["kept.db"]
     finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # a database stays open until this process ends
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the database stays open until this process ends

@@ -1,4 +1,4 @@
-"""The database: one writer, readers that cannot write, all or nothing, and a file that speaks for itself."""
+"""The database: one writer, read-only readers, atomic transactions, and a schema that explains itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def db(tmp_path: Path) -> Path:
     return tmp_path / "dedup.db"
 
 
-def test_a_second_writer_is_refused_at_once_and_told_who_writes(db: Path) -> None:
+def test_a_second_writer_is_refused_at_once_with_the_name_of_the_first(db: Path) -> None:
     hold = """
 import sys
 from dedup.store import open_writable
@@ -50,7 +50,7 @@ with open_writable(sys.argv[1], "watch"):
         pass
 
 
-def test_a_transaction_that_fails_leaves_nothing(db: Path) -> None:
+def test_a_failed_transaction_leaves_nothing(db: Path) -> None:
     with open_writable(str(db), "test") as database:
 
         def fail() -> None:
@@ -63,7 +63,7 @@ def test_a_transaction_that_fails_leaves_nothing(db: Path) -> None:
         assert store.pages.get_by_url(database, "https://one.example/") is None
 
 
-def test_errors_of_sqlite_leave_as_one_clear_line(db: Path) -> None:
+def test_an_error_of_sqlite_becomes_a_message_of_one_line(db: Path) -> None:
     with pytest.raises(errors.DatabaseFailedError, match="no file was partly recorded"), open_writable(str(db), "test") as database:
         database.connection.execute("INSERT INTO pages (url) VALUES (NULL)")
 
@@ -73,7 +73,7 @@ def test_a_reader_cannot_write(db: Path) -> None:
         database.connection.execute("DELETE FROM pages")
 
 
-def test_a_missing_database_is_not_made_by_reading(tmp_path: Path) -> None:
+def test_reading_does_not_create_a_missing_database(tmp_path: Path) -> None:
     with pytest.raises(errors.DatabaseMissingError), open_database(str(tmp_path / "none.db")):
         pass
     assert not (tmp_path / "none.db").exists()
@@ -88,16 +88,16 @@ def test_a_newer_database_is_refused(db: Path, opening: object) -> None:
         pass
 
 
-def test_something_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "dedup.db"
-    path.write_bytes(b"not a database, but somebody's file " * 100)
+    path.write_bytes(b"not a database, but another file " * 100)
     before = path.read_bytes()
     with pytest.raises(errors.DatabaseUnreadableError), open_writable(str(path), "test"):
         pass
     assert path.read_bytes() == before
 
 
-def test_the_database_is_its_owners_alone(db: Path) -> None:
+def test_only_the_owner_can_read_the_database(db: Path) -> None:
     assert stat.S_IMODE(os.stat(db).st_mode) == 0o600
 
 
@@ -110,18 +110,18 @@ def test_tables_are_strict_and_integrity_and_foreign_keys_hold(db: Path) -> None
     connection.close()
 
 
-def test_the_views_speak_for_themselves(db: Path) -> None:
-    opened = sqlite_utils.Database(db)
-    assert [r["crawled_at"] for r in opened["history"].rows if r["url"].endswith("902/0000000001")] == [
+def test_the_views_have_readable_rows(db: Path) -> None:
+    database = sqlite_utils.Database(db)
+    assert [r["crawled_at"] for r in database["history"].rows if r["url"].endswith("902/0000000001")] == [
         "2026-03-02T00:30:00+00:00",
         "2026-03-03T00:00:00+00:00",
     ]
-    assert [(r["body_changed"], r["body_after"]) for r in opened["change_details"].rows] == [(1, "고쳐 쓴 본문")]
-    assert list(opened["duplicates"].rows) == []
-    opened.close()
+    assert [(r["body_changed"], r["body_after"]) for r in database["change_details"].rows] == [(1, "고쳐 쓴 본문")]
+    assert list(database["duplicates"].rows) == []
+    database.close()
 
 
-def test_eight_processes_that_start_at_once_make_one_good_database(tmp_path: Path) -> None:
+def test_eight_processes_that_start_at_once_create_one_valid_database(tmp_path: Path) -> None:
     path = tmp_path / "dedup.db"
     start = """
 import sys
@@ -134,43 +134,43 @@ try:
 except errors.DatabaseBusyError:
     print("busy")
 """
-    running_now = [
+    processes = [
         subprocess.Popen([sys.executable, "-c", start, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(8)
     ]
-    told = [p.communicate() for p in running_now]
-    assert {out.strip() for out, _ in told} <= {b"made", b"busy"}, told
-    assert b"made" in {out.strip() for out, _ in told}
+    outputs = [p.communicate() for p in processes]
+    assert {out.strip() for out, _ in outputs} <= {b"made", b"busy"}, outputs
+    assert b"made" in {out.strip() for out, _ in outputs}
     with open_database(str(path)) as database:
         assert store.statistics.count(database, "pages") == 0
 
 
-def test_a_commit_waits_for_the_disk_and_a_database_is_made_alike_in_a_process_of_its_own(tmp_path: Path) -> None:
-    """What these tests do otherwise within their process, to take less time."""
-    ask = """
+def test_a_process_outside_the_tests_syncs_commits_and_creates_the_same_schema(tmp_path: Path) -> None:
+    """The tests turn syncing off within their own process, to be faster."""
+    program = """
 import sys
 from dedup.store import open_writable
 with open_writable(sys.argv[1], "scan") as store:
     print(store.value("PRAGMA synchronous"), store.value("PRAGMA journal_mode"))
 """
-    theirs, ours = tmp_path / "theirs.db", tmp_path / "ours.db"
-    told = subprocess.run([sys.executable, "-c", ask, str(theirs)], capture_output=True, text=True, check=True).stdout
-    assert told == "2 wal\n", "FULL"
-    with open_writable(str(ours), "test"):
+    process_db, test_db = tmp_path / "theirs.db", tmp_path / "ours.db"
+    output = subprocess.run([sys.executable, "-c", program, str(process_db)], capture_output=True, text=True, check=True).stdout
+    assert output == "2 wal\n", "FULL"
+    with open_writable(str(test_db), "test"):
         pass
-    asked = (
+    queries = (
         "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%' ORDER BY 1, 2",
         "PRAGMA auto_vacuum",
         "PRAGMA journal_mode",
         "PRAGMA page_size",
     )
-    shapes = []
-    for path in (theirs, ours):
+    schemas = []
+    for path in (process_db, test_db):
         with closing(sqlite3.connect(path)) as connection:
-            shapes.append([connection.execute(sql).fetchall() for sql in asked])
-    assert shapes[0] == shapes[1]
+            schemas.append([connection.execute(sql).fetchall() for sql in queries])
+    assert schemas[0] == schemas[1]
 
 
-def test_old_tokens_of_commits_are_forgotten(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_batch_tokens_are_deleted(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.store.batches.MAX_BATCHES", 3)
     with open_writable(str(db), "test") as database:
         with database.transaction() as transaction:
@@ -178,18 +178,18 @@ def test_old_tokens_of_commits_are_forgotten(db: Path, monkeypatch: pytest.Monke
         assert [store.batches.last_text_of_token(database, t) for t in tokens] == [None, None, 2, 3, 4]
         assert store.batches.latest(database) == (tokens[-1], 4)
         with database.transaction() as transaction:
-            again = store.batches.restart(transaction)
+            new_token = store.batches.restart(transaction)
         assert [store.batches.last_text_of_token(database, t) for t in tokens] == [None] * 5
         assert store.batches.latest(database) == (
-            again,
+            new_token,
             database.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"),
         )
 
 
-def test_few_keys_are_looked_up_without_reading_a_whole_table_once_there_are_statistics() -> None:
+def test_a_few_ids_are_looked_up_without_a_table_scan() -> None:
     plans: list[str] = []
 
-    class Explained:
+    class ExplainingConnection:
         def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
             plans.extend(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values))
             return connection.execute(sql, values)
@@ -199,8 +199,8 @@ def test_few_keys_are_looked_up_without_reading_a_whole_table_once_there_are_sta
         connection.executemany("INSERT INTO large VALUES (?, 'x')", ((n,) for n in range(5000)))
         connection.execute("ANALYZE")
         lookups = Database.__new__(Database)
-        lookups.connection = Explained()  # type: ignore[assignment]
-        found = list(lookups.select_by_ids(range(500), "SELECT t.id FROM wanted w CROSS JOIN large t ON t.id = w.id WHERE t.x IS NOT NULL"))
-    assert len(found) == 500
+        lookups.connection = ExplainingConnection()  # type: ignore[assignment]
+        rows = list(lookups.select_by_ids(range(500), "SELECT t.id FROM wanted w CROSS JOIN large t ON t.id = w.id WHERE t.x IS NOT NULL"))
+    assert len(rows) == 500
     assert "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)" in plans
     assert not [plan for plan in plans if "BLOOM" in plan]

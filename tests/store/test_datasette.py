@@ -1,4 +1,4 @@
-"""The database as Datasette shows it, by the metadata that are shipped."""
+"""The database in Datasette, with the metadata that dedup ships."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.system
 
 METADATA = files("dedup") / "share" / "datasette.yaml"
 VIEWS = ("articles", "cluster_details", "duplicates", "history", "change_details", "alert_deliveries", "summaries")
-QUESTIONS = (
+QUERIES = (
     "first_and_followers?publisher=",
     "copies_by_publisher",
     "silent_edits",
@@ -37,29 +37,29 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "sample" / "dedup.db"
 
 
-def asked(database: Path, path: str) -> Any:
+def get_json(database: Path, path: str) -> Any:
     command = [sys.executable, "-W", "ignore", "-m", "datasette", str(database), "--metadata", str(METADATA), "--get", path]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout)
+    result = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr.decode()
+    return json.loads(result.stdout)
 
 
-def test_every_question_and_view_of_the_metadata_is_there_and_answers(database: Path) -> None:
-    found = asked(database, "/dedup.json")
-    assert {q["name"] for q in found["queries"]} == {q.partition("?")[0] for q in QUESTIONS}
-    assert {v["name"] for v in found["views"]} >= set(VIEWS) - {"summaries"}
+def test_every_query_and_view_of_the_metadata_exists(database: Path) -> None:
+    answer = get_json(database, "/dedup.json")
+    assert {q["name"] for q in answer["queries"]} == {q.partition("?")[0] for q in QUERIES}
+    assert {v["name"] for v in answer["views"]} >= set(VIEWS) - {"summaries"}
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_has_rows_on_the_sample(database: Path, question: str) -> None:
-    path, _, query = question.partition("?")
-    found = asked(database, f"/dedup/{path}.json?_shape=objects&{query}")
-    assert found["ok"]
-    assert found["rows"]
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_has_rows_on_the_sample(database: Path, query: str) -> None:
+    path, _, parameters = query.partition("?")
+    answer = get_json(database, f"/dedup/{path}.json?_shape=objects&{parameters}")
+    assert answer["ok"]
+    assert answer["rows"]
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_has_its_facets(database: Path, view: str) -> None:
-    found = asked(database, f"/dedup/{view}.json?_shape=objects")
-    assert found["facet_results"]
-    assert bool(found["rows"]) == (view != "alert_deliveries")
+    answer = get_json(database, f"/dedup/{view}.json?_shape=objects")
+    assert answer["facet_results"]
+    assert bool(answer["rows"]) == (view != "alert_deliveries")

@@ -1,4 +1,4 @@
-"""A process without a descriptor left: what it cannot look at is not taken to be absent, damaged or unheld."""
+"""A process without free file descriptors takes nothing for absent, damaged or unlocked."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tests.builders.crawl import ArticleFile
 
 
 @contextmanager
-def exhausted() -> Iterator[None]:
-    """No descriptor is left within the block."""
+def without_descriptors() -> Iterator[None]:
+    """Use up all file descriptors within the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, max(map(int, os.listdir("/proc/self/fd"))) + 20), hard))
     with ExitStack() as stack:
@@ -39,23 +39,23 @@ def exhausted() -> Iterator[None]:
         yield
 
 
-def test_files_can_be_opened_again_afterwards() -> None:
-    with exhausted(), pytest.raises(OSError, match="Too many open files"):
+def test_descriptors_are_free_again_after_the_block() -> None:
+    with without_descriptors(), pytest.raises(OSError, match="Too many open files"):
         os.open(os.devnull, os.O_RDONLY)
     os.close(os.open(os.devnull, os.O_RDONLY))
 
 
-def watched() -> frozenset[str]:
+def inotify_descriptors() -> frozenset[str]:
     return frozenset({"0"})
 
 
-LOOKS: dict[str, Callable[[Path, Path], object]] = {
+READS: dict[str, Callable[[Path, Path], object]] = {
     "the identity of a crawl directory": lambda crawl, db: read_identity(os.fsencode(crawl)),
-    "a file below it": lambda crawl, db: NoFollowTree().stat_path(os.fsencode(crawl), b"", b"no such file"),
-    "its folders": lambda crawl, db: folder_walk.count_folders(os.fsencode(crawl)),
-    "what inotify watches": lambda crawl, db: read_watched_inodes(watched()),
+    "a file in a crawl directory": lambda crawl, db: NoFollowTree().stat_path(os.fsencode(crawl), b"", b"no such file"),
+    "the folders of a crawl directory": lambda crawl, db: folder_walk.count_folders(os.fsencode(crawl)),
+    "the watches of inotify": lambda crawl, db: read_watched_inodes(inotify_descriptors()),
     "mounts": lambda crawl, db: mounts.read_mounts(),
-    "who holds the lock": lambda crawl, db: lock.current_holder(str(db)),
+    "the holder of the lock": lambda crawl, db: lock.current_holder(str(db)),
     "the report of a daemon": lambda crawl, db: health_file.read_report(str(crawl)),
     "whether a log is foreign": lambda crawl, db: wal.is_foreign(str(db), has_writer=False),
     "an index": lambda crawl, db: hashtable.HashTable.load(f"{db}.index"),
@@ -63,26 +63,26 @@ LOOKS: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", LOOKS)
-def test_what_cannot_be_looked_at_now_is_not_said_to_be_missing(crawl: Path, db: Path, what: str) -> None:
+@pytest.mark.parametrize("subject", READS)
+def test_a_file_that_cannot_be_opened_now_is_not_reported_as_missing(crawl: Path, db: Path, subject: str) -> None:
     ArticleFile().write(crawl)
     running.scan(crawl, db)
     db.with_name(db.name + "-wal").touch()
-    with exhausted(), pytest.raises(OSError) as failed:
-        LOOKS[what](crawl, db)
+    with without_descriptors(), pytest.raises(OSError) as failed:
+        READS[subject](crawl, db)
     assert failed.value.errno == errno.EMFILE
     with suppress(OSError):
-        LOOKS[what](crawl, db)
+        READS[subject](crawl, db)
 
 
-def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, db: Path) -> None:
+def test_a_scan_marks_no_file_gone_and_no_directory_absent(crawl: Path, db: Path) -> None:
     for n in range(3):
         ArticleFile(aid=f"{n:010d}").write(crawl)
     with running.session(crawl, db) as session:
         Scan(session).run()
         (root,) = session.directories
         before = running.dump(db)
-        with exhausted():
+        with without_descriptors():
             with pytest.raises(OSError):
                 is_absent(session.database, root)
             scan = Scan(session)
@@ -93,7 +93,7 @@ def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, 
     assert running.dump(db) == before
 
 
-def test_the_watcher_goes_on_and_reports_no_folder_as_unwatched(crawl: Path, db: Path) -> None:
+def test_the_watcher_continues_and_reports_no_folder_as_unwatched(crawl: Path, db: Path) -> None:
     (crawl / "folder").mkdir()
     with running.session(crawl, db) as session:
         watcher = Watcher(session.directories)
@@ -101,7 +101,7 @@ def test_the_watcher_goes_on_and_reports_no_folder_as_unwatched(crawl: Path, db:
         try:
             watcher.add_visited_folder(session.directories[0], b"folder")
             watcher.change_queue.take_all()
-            with exhausted():
+            with without_descriptors():
                 watcher.check()
                 watcher.check()
             assert (watcher.restarts, watcher.unwatched_folders()[0], watcher.change_queue.take_all().full_scan_reason) == (0, 0, None)
@@ -111,19 +111,19 @@ def test_the_watcher_goes_on_and_reports_no_folder_as_unwatched(crawl: Path, db:
             watcher.close()
 
 
-def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
+def test_the_soft_limit_is_raised_to_the_hard_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, soft), hard))
     try:
-        raised = descriptors.raise_open_file_limit()
-        assert raised == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        assert raised == (descriptors.MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, descriptors.MAX_OPEN_FILES))
-        assert descriptors.raise_open_file_limit() == raised
+        new_limit = descriptors.raise_open_file_limit()
+        assert new_limit == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert new_limit == (descriptors.MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, descriptors.MAX_OPEN_FILES))
+        assert descriptors.raise_open_file_limit() == new_limit
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_the_unit_sets_a_limit() -> None:
+def test_the_systemd_unit_sets_a_limit() -> None:
     from importlib.resources import files
 
     unit = files("dedup").joinpath("share", "dedup.service").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""`doctor` on what is stored: whatever is altered is found, what is derived is put right, and nothing else is ever touched."""
+"""`doctor` on stored data: it finds every alteration, repairs what is derived, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -31,39 +31,41 @@ pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scanned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scanned_crawl(tmp_path_factory.mktemp("scanned"))
 
 
 @pytest.fixture
-def folder(scanned: Path, tmp_path: Path) -> Path:
-    return copy_of(scanned, tmp_path)
+def folder(scanned_folder: Path, tmp_path: Path) -> Path:
+    return copy_of(scanned_folder, tmp_path)
 
 
-def _count(db: Path, sql: str) -> int:
+def count_rows(db: Path, sql: str) -> int:
     with closing(sqlite3.connect(db)) as connection:
         return int(connection.execute(sql).fetchone()[0])
 
 
-def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: str, folder: Path) -> None:
+def test_a_sound_database_has_no_findings_and_every_row_is_checked(either: str, folder: Path) -> None:
     assert run_doctor(folder) == []
-    checked = run(folder, "doctor", "--format", "json").json()["checked"]
+    counts = run(folder, "doctor", "--format", "json").json()["checked"]
     db = folder / "dedup.db"
     tables = ("crawl_directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
-    signed = _count(db, "SELECT count(*) FROM texts WHERE signature IS NOT NULL")
-    assert {name: checked[name] for name in ("database", "records", "digests", "histories", "summaries", "indexes", "directories")} == {
+    signature_count = count_rows(db, "SELECT count(*) FROM texts WHERE signature IS NOT NULL")
+    assert {name: counts[name] for name in ("database", "records", "digests", "histories", "summaries", "indexes", "directories")} == {
         "database": damaging.pages(db),
-        "records": sum(_count(db, f"SELECT count(*) FROM {table}") for table in tables),
-        "digests": _count(db, "SELECT count(*) FROM revisions"),
-        "histories": _count(db, "SELECT count(*) FROM sightings"),
-        "summaries": _count(db, "SELECT count(*) FROM pages"),
-        "indexes": signed + _count(db, "SELECT count(*) FROM text_fingerprints") + _count(db, "SELECT count(*) FROM revisions"),
+        "records": sum(count_rows(db, f"SELECT count(*) FROM {table}") for table in tables),
+        "digests": count_rows(db, "SELECT count(*) FROM revisions"),
+        "histories": count_rows(db, "SELECT count(*) FROM sightings"),
+        "summaries": count_rows(db, "SELECT count(*) FROM pages"),
+        "indexes": signature_count
+        + count_rows(db, "SELECT count(*) FROM text_fingerprints")
+        + count_rows(db, "SELECT count(*) FROM revisions"),
         "directories": 1,
     }
-    assert checked["watches"] == 3, "the crawl directory and its two folders"
+    assert counts["watches"] == 3, "the crawl directory and its two folders"
 
 
-def test_examining_changes_nothing(folder: Path) -> None:
+def test_a_check_changes_nothing(folder: Path) -> None:
     damaging.by_sql(folder / "dedup.db", "DELETE FROM texts WHERE id = 5", "DELETE FROM sightings WHERE id = 9")
     before = {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.endswith("-shm")}
     assert run(folder, "doctor").code == 1
@@ -71,11 +73,11 @@ def test_examining_changes_nothing(folder: Path) -> None:
     assert {n: c for n, c in after.items() if c} == {n: c for n, c in before.items() if c}
 
 
-# Derived: found, and made again from the rest
+# Derived: found, and rebuilt from the other rows
 
 CHANGED = "(SELECT min(sighting_id) FROM changes)"
 CLUSTERED = "(SELECT min(cluster_id) FROM cluster_members)"
-DERIVED: dict[str, tuple[str, str]] = {
+DERIVED_ALTERATIONS: dict[str, tuple[str, str]] = {
     "a text gone": ("DELETE FROM texts WHERE id = 5", "rows of revisions that refer to a missing row of texts"),
     "all texts gone": ("DELETE FROM texts", "that refer to a missing row of texts"),
     "a text's digest": ("UPDATE texts SET digest = randomblob(16) WHERE id = 5", "revisions whose text does not match their body"),
@@ -98,11 +100,11 @@ DERIVED: dict[str, tuple[str, str]] = {
         "INSERT INTO text_fingerprints VALUES (9999, 1, x'')",
         "rows of text_fingerprints that refer to a missing row of texts",
     ),
-    "passages of nobody": (
+    "passages of an unindexed text": (
         "UPDATE text_fingerprints SET publisher_id = 77 WHERE text_id = 5",
         "rows of text_fingerprints that refer to a missing row of publishers",
     ),
-    "a story for nothing": ("INSERT INTO followers VALUES (3, 9999)", "rows of followers that refer to a missing row of texts"),
+    "a follower that does not exist": ("INSERT INTO followers VALUES (3, 9999)", "rows of followers that refer to a missing row of texts"),
     "a match of nothing": (
         (
             "INSERT INTO matches SELECT text_a_id, 9999, relation, similarity, containment, coverage, shared_characters,"
@@ -165,11 +167,11 @@ DERIVED: dict[str, tuple[str, str]] = {
         f'UPDATE changes SET fields = \'{{"author": ["", "x"]}}\' WHERE sighting_id = {CHANGED}',
         "pages whose changes differ from those between their sightings",
     ),
-    "no commits": ("DELETE FROM batches", "the last commit does not include all texts"),
+    "no batches": ("DELETE FROM batches", "the last commit does not include all texts"),
     "a summary": ("UPDATE summaries SET changes = 99 WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary's publisher": ("UPDATE summaries SET publisher = 'x' WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary gone": ("DELETE FROM summaries WHERE page_id = 5", "pages without a summary of their current crawl"),
-    "a place": ("UPDATE summaries SET cluster_role = 'alone' WHERE cluster_role = 'member'", WRONG_CLUSTERS),
+    "a cluster role": ("UPDATE summaries SET cluster_role = 'alone' WHERE cluster_role = 'member'", WRONG_CLUSTERS),
     "a cluster gone": (
         f"DELETE FROM clusters WHERE page_id = {CLUSTERED}",
         "rows of cluster_members that refer to a missing row of clusters",
@@ -178,8 +180,8 @@ DERIVED: dict[str, tuple[str, str]] = {
         f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}; DELETE FROM clusters WHERE page_id = {CLUSTERED}",
         WRONG_CLUSTERS,
     ),
-    "a cluster's figures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", WRONG_CLUSTERS),
-    "a member's figures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", WRONG_CLUSTERS),
+    "a cluster's measures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", WRONG_CLUSTERS),
+    "a member's measures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", WRONG_CLUSTERS),
     "a member gone": (f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}", "clusters whose size does not match"),
     "a cluster of pages that do not match": (
         (
@@ -193,32 +195,34 @@ DERIVED: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("harm", DERIVED)
-def test_what_is_derived_is_found_altered_and_made_again(folder: Path, harm: str) -> None:
+@pytest.mark.parametrize("alteration", DERIVED_ALTERATIONS)
+def test_an_altered_derived_value_is_found_and_rebuilt(folder: Path, alteration: str) -> None:
     db = folder / "dedup.db"
-    sql, words = DERIVED[harm]
+    sql, words = DERIVED_ALTERATIONS[alteration]
     sql = sql.replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
-    before, base, summed = running.dump(db), base_rows(db), summed_rows(db)
+    before, base, summary_rows = running.dump(db), base_rows(db), summed_rows(db)
     assert damaging.by_sql(db, *sql.split("; ")) > 0
-    those = run_doctor(folder)
-    assert words in format_findings(those)
-    assert all(f["repairable"] for f in those if f["severity"] == "error"), format_findings(those)
+    findings = run_doctor(folder)
+    assert words in format_findings(findings)
+    assert all(f["repairable"] for f in findings if f["severity"] == "error"), format_findings(findings)
     assert base_rows(db) == base
-    repaired = run(folder, "doctor", "--repair", "--format", "json")
-    assert repaired.code == 0, repaired.out
-    assert repaired.json()["repaired"]
+    result = run(folder, "doctor", "--repair", "--format", "json")
+    assert result.code == 0, result.out
+    assert result.json()["repaired"]
     assert run_doctor(folder) == []
     assert running.dump(db) == before
     assert base_rows(db) == base
-    assert summed_rows(db) == summed
+    assert summed_rows(db) == summary_rows
 
 
-def test_every_way_at_once_is_put_right_at_once(either: str, folder: Path) -> None:
+def test_all_alterations_together_are_repaired_together(either: str, folder: Path) -> None:
     db = folder / "dedup.db"
     before, base = running.dump(db), base_rows(db)
-    for n, harm in enumerate(DERIVED):
+    for n, harm in enumerate(DERIVED_ALTERATIONS):
         if not harm.startswith(("all ", "no commits")):
-            sql = DERIVED[harm][0].replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
+            sql = DERIVED_ALTERATIONS[harm][0].replace(
+                "rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)"
+            )
             damaging.by_sql(db, *sql.replace("= 5", f"= {5 + n}").split("; "))
     (folder / "dedup.db.index").write_bytes(b"none")
     assert run(folder, "doctor", "--repair").code == 0
@@ -227,7 +231,7 @@ def test_every_way_at_once_is_put_right_at_once(either: str, folder: Path) -> No
     assert run_doctor(folder) == []
 
 
-def test_a_repaired_database_goes_on_as_one_that_nothing_happened_to(tmp_path: Path) -> None:
+def test_a_repaired_database_continues_as_an_undamaged_one(tmp_path: Path) -> None:
     scanned_crawl(tmp_path)
     damaging.by_sql(tmp_path / "dedup.db", "DELETE FROM texts WHERE id % 3 = 0", "DELETE FROM changes", "DELETE FROM matches")
     assert run(tmp_path, "doctor", "--repair").code == 0
@@ -238,9 +242,9 @@ def test_a_repaired_database_goes_on_as_one_that_nothing_happened_to(tmp_path: P
     assert run_doctor(tmp_path) == []
 
 
-# Not derived: found, named, and left as it is
+# Not derived: found, named, and not changed
 
-LOST: dict[str, tuple[str, str]] = {
+SOURCE_ALTERATIONS: dict[str, tuple[str, str]] = {
     "a body": ("UPDATE revisions SET body = body || '.' WHERE id = 5", "revisions whose digest does not match their title and body"),
     "a title": ("UPDATE revisions SET title = 'x' WHERE id = 5", "revisions whose digest does not match their title and body"),
     "a body that is no text": (
@@ -270,23 +274,23 @@ LOST: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("harm", LOST)
-def test_what_is_not_derived_is_found_and_never_touched(folder: Path, harm: str) -> None:
+@pytest.mark.parametrize("alteration", SOURCE_ALTERATIONS)
+def test_an_altered_source_value_is_found_and_never_changed(folder: Path, alteration: str) -> None:
     db = folder / "dedup.db"
-    sql, words = LOST[harm]
+    sql, words = SOURCE_ALTERATIONS[alteration]
     assert damaging.by_sql(db, sql) > 0
     base = base_rows(db)
-    those = run_doctor(folder)
-    assert words in format_findings(those)
-    (one,) = (f for f in those if words in f"{f['message']}")
-    assert not one["repairable"]
-    assert "dedup restore FILE" in one["remedy"] or "dedup reindex --urls" in one["remedy"]
+    findings = run_doctor(folder)
+    assert words in format_findings(findings)
+    (finding,) = (f for f in findings if words in f"{f['message']}")
+    assert not finding["repairable"]
+    assert "dedup restore FILE" in finding["remedy"] or "dedup reindex --urls" in finding["remedy"]
     assert run(folder, "doctor", "--repair").code == 1
-    assert words in format_findings(run_doctor(folder)), "it is told for as long as it is there"
+    assert words in format_findings(run_doctor(folder)), "it is reported as long as it exists"
     assert base_rows(db) == base
 
 
-def test_a_page_with_another_url_is_put_right_by_reindexing(folder: Path) -> None:
+def test_reindex_repairs_a_page_with_another_url(folder: Path) -> None:
     db = folder / "dedup.db"
     before = running.dump(db)
     damaging.by_sql(db, "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5")
@@ -296,7 +300,7 @@ def test_a_page_with_another_url_is_put_right_by_reindexing(folder: Path) -> Non
     assert {f["severity"] for f in run_doctor(folder)} <= {"ok"}
 
 
-def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered(folder: Path) -> None:
+def test_a_page_with_an_altered_body_is_named_and_its_text_is_kept(folder: Path) -> None:
     db = folder / "dedup.db"
     with open_database(str(db)) as database:
         before = database.row("SELECT r.text_id, p.url, t.digest FROM revisions r JOIN pages p ON p.id = r.page_id"
@@ -305,27 +309,27 @@ def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered
     damaging.by_sql(
         db, "UPDATE revisions SET body = 'another body altogether' WHERE id = 5", "UPDATE texts SET characters = 1 WHERE id = 8"
     )
-    those = run_doctor(folder)
-    assert before[1] in format_findings(those)
+    findings = run_doctor(folder)
+    assert before[1] in format_findings(findings)
     run(folder, "doctor", "--repair")
     with open_database(str(db)) as database:
         after = database.row("SELECT t.digest FROM revisions r JOIN texts t ON t.id = r.text_id WHERE r.id = 5")
     assert after == before[2:]
 
 
-def test_what_cannot_be_repaired_does_not_keep_the_rest_from_it(folder: Path) -> None:
+def test_a_finding_without_a_repair_does_not_prevent_other_repairs(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.by_sql(
         db, "UPDATE revisions SET body = body || '.' WHERE id = 5", "DELETE FROM changes", "DELETE FROM text_fingerprints WHERE text_id = 9"
     )
     assert {f["repairable"] for f in run_doctor(folder)} == {True, False}
     run(folder, "doctor", "--repair")
-    (left,) = run_doctor(folder)
-    assert left["message"].startswith("revisions whose digest does not match")
+    (remaining,) = run_doctor(folder)
+    assert remaining["message"].startswith("revisions whose digest does not match")
 
 
-def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder: Path) -> None:
-    """Without its crawl a revision cannot be matched again; current crawls can be put right all the same."""
+def test_a_repair_that_damage_stops_is_rolled_back_and_reported(folder: Path) -> None:
+    """A revision without its sighting cannot be matched again. Current sightings can be repaired nevertheless."""
     db = folder / "dedup.db"
     damaging.by_sql(
         db,
@@ -334,58 +338,58 @@ def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder:
         "UPDATE pages SET current_sighting_id = 4",
     )
     matches = running.dump(db, "matches")
-    ran = run(folder, "doctor", "--repair", "--format", "json")
-    assert ran.code == 1
-    assert ran.err == ""
-    those = ran.json()["findings"]
-    assert those[0]["check"] == "repair"
-    assert "the repair could not be finished" in those[0]["message"]
-    assert any("sightings and changes" in sentence for sentence in ran.json()["repaired"])
-    assert "current sighting is not the latest" not in format_findings(those)
+    result = run(folder, "doctor", "--repair", "--format", "json")
+    assert result.code == 1
+    assert result.err == ""
+    findings = result.json()["findings"]
+    assert findings[0]["check"] == "repair"
+    assert "the repair could not be finished" in findings[0]["message"]
+    assert any("sightings and changes" in sentence for sentence in result.json()["repaired"])
+    assert "current sighting is not the latest" not in format_findings(findings)
     assert running.dump(db, "matches") == matches
 
 
-def test_nothing_is_compared_with_settings_that_are_not_those_it_was_made_by(folder: Path) -> None:
+def test_data_of_other_settings_is_not_compared(folder: Path) -> None:
     (folder / "config.toml").write_text((folder / "config.toml").read_text() + "[duplicates]\nmin_characters = 90\nnum_perm = 64\n")
-    those = run_doctor(folder)
-    assert [(f["check"], f["severity"]) for f in those] == [
+    findings = run_doctor(folder)
+    assert [(f["check"], f["severity"]) for f in findings] == [
         ("digests", "warning"), ("indexes", "warning"), ("configuration", "error"),
     ]  # fmt: skip
-    assert "their signatures and fingerprints were not compared" in those[0]["message"]
-    assert "The settings of [duplicates] changed" in those[2]["message"]
-    assert "dedup reindex" in those[2]["remedy"]
+    assert "their signatures and fingerprints were not compared" in findings[0]["message"]
+    assert "The settings of [duplicates] changed" in findings[2]["message"]
+    assert "dedup reindex" in findings[2]["remedy"]
     damaging.by_sql(folder / "dedup.db", "UPDATE texts SET digest = randomblob(16) WHERE id = 5")
-    (text,) = (f for f in run_doctor(folder) if "whose text does not match their body" in f["message"])
-    assert not text["repairable"]
+    (finding,) = (f for f in run_doctor(folder) if "whose text does not match their body" in f["message"])
+    assert not finding["repairable"]
 
 
-def test_rules_of_addresses_are_part_of_the_configuration(folder: Path) -> None:
+def test_changed_url_rules_are_reported(folder: Path) -> None:
     (folder / "config.toml").write_text((folder / "config.toml").read_text() + '[urls]\ntracking = ["ref"]\n')
-    (one,) = run_doctor(folder)
-    assert one["check"] == "configuration"
-    assert "dedup reindex --urls" in one["remedy"]
+    (finding,) = run_doctor(folder)
+    assert finding["check"] == "configuration"
+    assert "dedup reindex --urls" in finding["remedy"]
 
 
-def test_quick_leaves_bodies_out(folder: Path) -> None:
+def test_quick_does_not_check_bodies(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.by_sql(db, "UPDATE revisions SET body = body || '.' WHERE id = 5")
     assert [f["check"] for f in run_doctor(folder)] == ["digests"]
-    ran = run(folder, "doctor", "--quick", "--format", "json")
-    assert (ran.json()["findings"], "digests" in ran.json()["checked"]) == ([], False)
+    result = run(folder, "doctor", "--quick", "--format", "json")
+    assert (result.json()["findings"], "digests" in result.json()["checked"]) == ([], False)
     damaging.overwrite(db, [damaging.leaves(db, "sightings")[0]], bytes)
-    assert "the file is damaged" in format_findings(run_doctor(folder, "--quick")), "of all else every page is read"
+    assert "the file is damaged" in format_findings(run_doctor(folder, "--quick")), "all other pages are read"
 
 
 # Indexes
 
 
-def _index(folder: Path, end: str) -> Path:
+def index_path(folder: Path, end: str) -> Path:
     return folder / f"dedup.db{end}"
 
 
 @pytest.mark.parametrize("end", [".index", ".passages"])
 @pytest.mark.parametrize(
-    ("harm", "words"),
+    ("damage", "words"),
     [
         ("gone", "is missing"),
         ("short", "damaged: it has"),
@@ -394,92 +398,92 @@ def _index(folder: Path, end: str) -> Path:
         ("another's", "is that of another database"),
     ],
 )
-def test_a_damaged_index_is_found_and_made_again(folder: Path, end: str, harm: str, words: str) -> None:
-    index = _index(folder, end)
+def test_a_damaged_index_is_found_and_rebuilt(folder: Path, end: str, damage: str, words: str) -> None:
+    index = index_path(folder, end)
     content = bytearray(index.read_bytes())
-    if harm == "gone":
+    if damage == "gone":
         index.unlink()
     else:
-        if harm == "short":
+        if damage == "short":
             del content[-500:]
-        elif harm == "header":
+        elif damage == "header":
             content[0] ^= 1
-        elif harm == "another's":
+        elif damage == "another's":
             content[16] ^= 1
         else:
             content[HEADER_BYTES + next(i for i, b in enumerate(content[HEADER_BYTES:]) if b)] ^= 4
         index.write_bytes(content)
-    (one,) = run_doctor(folder)
-    assert (one["check"], one["severity"], one["repairable"]) == ("indexes", "ok" if harm == "gone" else "warning", True)
-    assert words in one["message"]
-    assert str(index) in one["message"]
+    (finding,) = run_doctor(folder)
+    assert (finding["check"], finding["severity"], finding["repairable"]) == ("indexes", "ok" if damage == "gone" else "warning", True)
+    assert words in finding["message"]
+    assert str(index) in finding["message"]
     assert run(folder, "doctor", "--repair").code == 0
     assert run_doctor(folder) == []
 
 
-def _made(folder: Path, end: str, leave_out: int, *, doubled: bool = False) -> None:
-    """An index that says it holds everything, without the first texts, or with a text under what is not its own."""
+def write_index(folder: Path, end: str, leave_out: int, *, with_foreign_entry: bool = False) -> None:
+    """Write an index that claims to be complete but lacks the first texts, or holds a text under foreign hashes."""
     path = str(folder / "dedup.db")
     with open_database(path) as database:
-        own, (token, last) = uuid.UUID(store.settings.get(database, "uuid")).bytes, store.batches.latest(database)
+        database_uuid, (token, last) = uuid.UUID(store.settings.get(database, "uuid")).bytes, store.batches.latest(database)
         signatures = list(store.texts.all_signatures(database))
-        stored = [(text, winnowing.unpack(keys)) for text, keys in store.passages.all_fingerprints(database)]
+        fingerprints = [(text, winnowing.unpack(keys)) for text, keys in store.passages.all_fingerprints(database)]
     if end == ".index":
-        index = lsh.new_index(path + end, own, 0.7, 128)
+        index = lsh.new_index(path + end, database_uuid, 0.7, 128)
         index.insert([t for t, _ in signatures[leave_out:]], [s for _, s in signatures[leave_out:]])
-        if doubled:
+        if with_foreign_entry:
             index.insert([signatures[0][0]], [signatures[-1][1]])
         index.add([], [], token)
         index._table.commit(token, last)
     else:
-        held = passages.new_index(path + end, own)
-        passages.insert_texts(held._table, [t for t, _ in stored[leave_out:]], [k for _, k in stored[leave_out:]])
-        if doubled:
-            passages.insert_texts(held._table, [stored[0][0]], [stored[-1][1]])
-        held._table.commit(token, last)
+        passage_index = passages.new_index(path + end, database_uuid)
+        passages.insert_texts(passage_index._table, [t for t, _ in fingerprints[leave_out:]], [k for _, k in fingerprints[leave_out:]])
+        if with_foreign_entry:
+            passages.insert_texts(passage_index._table, [fingerprints[0][0]], [fingerprints[-1][1]])
+        passage_index._table.commit(token, last)
 
 
 @pytest.mark.parametrize("end", [".index", ".passages"])
-def test_entries_that_are_missing_are_counted(folder: Path, end: str) -> None:
-    _made(folder, end, 0)
+def test_missing_entries_are_counted(folder: Path, end: str) -> None:
+    write_index(folder, end, 0)
     assert run_doctor(folder) == []
-    _made(folder, end, 2)
-    (one,) = run_doctor(folder)
-    assert (one["severity"], one["repairable"]) == ("error", True)
+    write_index(folder, end, 2)
+    (finding,) = run_doctor(folder)
+    assert (finding["severity"], finding["repairable"]) == ("error", True)
     with open_database(str(folder / "dedup.db")) as database:
-        keys = [len(winnowing.unpack(k)) for _, k in store.passages.all_fingerprints(database)][:2]
-    expected = 50 if end == ".index" else sum(keys)
-    assert one["message"].endswith(f"duplicates would be missed: {expected}")
+        fingerprint_counts = [len(winnowing.unpack(k)) for _, k in store.passages.all_fingerprints(database)][:2]
+    expected = 50 if end == ".index" else sum(fingerprint_counts)
+    assert finding["message"].endswith(f"duplicates would be missed: {expected}")
     assert run(folder, "doctor", "--repair").code == 0
     assert run_doctor(folder) == []
 
 
 @pytest.mark.parametrize("end", [".index", ".passages"])
-def test_entries_that_nothing_stored_makes_are_found(folder: Path, end: str) -> None:
-    _made(folder, end, 0, doubled=True)
-    (one,) = run_doctor(folder)
-    assert one["severity"] == "warning"
-    assert "has entries that belong to no stored text" in one["message"]
+def test_entries_without_a_stored_text_are_found(folder: Path, end: str) -> None:
+    write_index(folder, end, 0, with_foreign_entry=True)
+    (finding,) = run_doctor(folder)
+    assert finding["severity"] == "warning"
+    assert "has entries that belong to no stored text" in finding["message"]
     assert run(folder, "doctor", "--repair").code == 0
     assert run_doctor(folder) == []
 
 
-def test_an_index_that_is_behind_is_no_fault(folder: Path) -> None:
+def test_an_index_that_is_behind_is_not_an_error(folder: Path) -> None:
     with open_database(str(folder / "dedup.db")) as database:
-        own, signatures = uuid.UUID(store.settings.get(database, "uuid")).bytes, list(store.texts.all_signatures(database))
+        database_uuid, signatures = uuid.UUID(store.settings.get(database, "uuid")).bytes, list(store.texts.all_signatures(database))
     with closing(sqlite3.connect(folder / "dedup.db")) as connection:
-        first = connection.execute("SELECT token, last_text_id FROM batches ORDER BY id LIMIT 1").fetchone()
+        first_batch = connection.execute("SELECT token, last_text_id FROM batches ORDER BY id LIMIT 1").fetchone()
         connection.execute("INSERT INTO batches (token, last_text_id) SELECT randomblob(16), max(id) FROM texts")
         connection.commit()
-    index = lsh.new_index(str(_index(folder, ".index")), own, 0.7, 128)
-    index.add([t for t, _ in signatures if t <= first[1]], [s for t, s in signatures if t <= first[1]], first[0])
-    those = run_doctor(folder)
-    assert {f["severity"] for f in those} == {"ok"}
-    assert "is behind" in format_findings(those)
+    index = lsh.new_index(str(index_path(folder, ".index")), database_uuid, 0.7, 128)
+    index.add([t for t, _ in signatures if t <= first_batch[1]], [s for t, s in signatures if t <= first_batch[1]], first_batch[0])
+    findings = run_doctor(folder)
+    assert {f["severity"] for f in findings} == {"ok"}
+    assert "is behind" in format_findings(findings)
 
 
-def test_full_buckets_lack_nothing(tmp_path: Path) -> None:
-    """80 pages of one text but for a date: a bucket has room for 64."""
+def test_full_buckets_are_not_reported_as_incomplete(tmp_path: Path) -> None:
+    """80 pages whose texts differ in a date only. A bucket holds 64 texts."""
     (tmp_path / "crawl").mkdir()
     body = damaging.fill(tmp_path / "other", 1)[0].body
     for n in range(80):
@@ -499,29 +503,29 @@ with open_writable(sys.argv[1], "watch"):
 """
 
 
-def test_beside_a_writer_only_headers_are_compared_and_nothing_is_repaired(folder: Path) -> None:
+def test_beside_a_writer_only_index_headers_are_checked_and_repair_is_refused(folder: Path) -> None:
     db = folder / "dedup.db"
-    _made(folder, ".index", 2)
+    write_index(folder, ".index", 2)
     with subprocess.Popen([sys.executable, "-c", _HOLD, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
-        those = run_doctor(folder)
-        assert [(f["check"], f["severity"]) for f in those] == [("indexes", "ok")] * 2
-        assert f"only its header was checked because 'dedup watch' (process {process.pid}" in those[0]["message"]
-        refused = run(folder, "doctor", "--repair")
-        assert refused.code == 3
-        assert "is being written by 'dedup watch'" in refused.err
-        _index(folder, ".index").write_bytes(b"")
+        findings = run_doctor(folder)
+        assert [(f["check"], f["severity"]) for f in findings] == [("indexes", "ok")] * 2
+        assert f"only its header was checked because 'dedup watch' (process {process.pid}" in findings[0]["message"]
+        result = run(folder, "doctor", "--repair")
+        assert result.code == 3
+        assert "is being written by 'dedup watch'" in result.err
+        index_path(folder, ".index").write_bytes(b"")
         assert "missing or has no header" in format_findings(run_doctor(folder))
         process.communicate(b"")
     assert "damaged: the header is not valid" in format_findings(run_doctor(folder))
 
 
-def test_looking_at_an_index_does_not_reach_the_file(folder: Path) -> None:
-    index = _index(folder, ".index")
+def test_checking_an_index_does_not_write_to_the_file(folder: Path) -> None:
+    index = index_path(folder, ".index")
     before = index.read_bytes()
-    table, why = HashTable.load_read_only(str(index))
-    assert (table is None, why) == (False, "")
+    table, problem = HashTable.load_read_only(str(index))
+    assert (table is None, problem) == (False, "")
     assert table is not None
     table.commit(NO_COMMIT, 1)
     table.slots_and_mapping()[0][:] = 7
@@ -529,12 +533,12 @@ def test_looking_at_an_index_does_not_reach_the_file(folder: Path) -> None:
     assert read_state(str(index)) is not None
 
 
-# How it is told
+# Output
 
 
-def test_one_line_a_check_where_all_is_well(folder: Path) -> None:
-    ran = run(folder, "doctor")
-    lines = ran.out.splitlines()
+def test_a_check_without_findings_is_one_line(folder: Path) -> None:
+    result = run(folder, "doctor")
+    lines = result.out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
         "database", "records", "digests", "histories", "summaries", "indexes", "watches", "directories", "disk", "configuration", "clock",
         "packages",
@@ -542,31 +546,31 @@ def test_one_line_a_check_where_all_is_well(folder: Path) -> None:
     assert lines[0].split(maxsplit=1)[1] == f"ok: {damaging.pages(folder / 'dedup.db')} pages"
 
 
-def test_findings_as_text_say_what_to_do_once(folder: Path) -> None:
+def test_text_output_names_each_remedy_once(folder: Path) -> None:
     damaging.by_sql(folder / "dedup.db", "DELETE FROM changes", "UPDATE pages SET current_sighting_id = NULL WHERE id < 4")
-    ran = run(folder, "doctor")
-    assert ran.code == 1
-    lines = ran.out.splitlines()
+    result = run(folder, "doctor")
+    assert result.code == 1
+    lines = result.out.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("records"))
     assert lines[at].startswith("records        error: pages whose current sighting is not the latest counted one: 3 (")
     assert lines[at + 1].startswith("               error: pages whose changes differ from those between their sightings: 10 (")
     assert lines[at + 2] == "               → Run 'dedup doctor --repair' to rebuild it from the other rows."
-    repaired = run(folder, "doctor", "--repair")
-    assert repaired.code == 0
-    assert repaired.out.startswith("repaired       pages whose sightings and changes were recomputed: 12\n") or "repaired" in repaired.out
+    repair = run(folder, "doctor", "--repair")
+    assert repair.code == 0
+    assert repair.out.startswith("repaired       pages whose sightings and changes were recomputed: 12\n") or "repaired" in repair.out
 
 
-def test_repairing_what_is_sound_does_nothing(folder: Path) -> None:
+def test_a_repair_of_a_sound_database_changes_nothing(folder: Path) -> None:
     before = (folder / "dedup.db").read_bytes()
-    ran = run(folder, "doctor", "--repair", "--format", "json")
-    assert (ran.code, ran.json()["repaired"]) == (0, [])
+    result = run(folder, "doctor", "--repair", "--format", "json")
+    assert (result.code, result.json()["repaired"]) == (0, [])
     assert (folder / "dedup.db").read_bytes() == before
 
 
-def test_hostile_addresses_are_spelt_out(folder: Path) -> None:
-    evil = "https://x.example/\x1b]0;owned\x07\u202e"
+def test_control_characters_in_urls_are_escaped(folder: Path) -> None:
+    url = "https://x.example/\x1b]0;owned\x07\u202e"
     with closing(sqlite3.connect(folder / "dedup.db")) as connection:
-        connection.execute("UPDATE pages SET url = ? WHERE id = 5", (evil,))
+        connection.execute("UPDATE pages SET url = ? WHERE id = 5", (url,))
         connection.execute("UPDATE revisions SET body = 'x' WHERE page_id = 5")
         connection.commit()
     for form in ("text", "json"):
@@ -575,8 +579,8 @@ def test_hostile_addresses_are_spelt_out(folder: Path) -> None:
         assert not {"\x1b", "\x07", "\u202e"} & set(out)
 
 
-def test_it_runs_beside_the_daemon(tmp_path: Path) -> None:
-    """A process of its own, against one that has just committed and not copied its log back."""
+def test_doctor_runs_beside_the_daemon(tmp_path: Path) -> None:
+    """In a separate process, beside a daemon that has just committed and has not checkpointed its log."""
     damaging.fill(tmp_path / "crawl", 12)
     damaging.configure(tmp_path)
     with subprocess.Popen([sys.executable, "-m", "dedup", "watch"], cwd=tmp_path, stderr=subprocess.PIPE) as daemon:
@@ -584,32 +588,32 @@ def test_it_runs_beside_the_daemon(tmp_path: Path) -> None:
         for line in daemon.stderr:
             if b"watches" in line:
                 break
-        ran = spawn(tmp_path, "doctor", "--format", "json")
-        those = ran.json()["findings"]
+        result = spawn(tmp_path, "doctor", "--format", "json")
+        findings = result.json()["findings"]
         daemon.terminate()
         daemon.communicate()
-    assert [(f["check"], f["severity"]) for f in those if f["check"] in ("database", "records", "digests", "indexes")] == [
+    assert [(f["check"], f["severity"]) for f in findings if f["check"] in ("database", "records", "digests", "indexes")] == [
         ("indexes", "ok")
     ] * 2
-    assert ran.json()["checked"]["digests"] > 12
+    assert result.json()["checked"]["digests"] > 12
 
 
-def test_a_check_that_fails_leaves_what_it_found_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_fails_keeps_its_earlier_findings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dedup.doctor import Finding, records
 
-    def fails(case: Any) -> Any:
+    def fail(case: Any) -> Any:
         yield Finding("records", "warning", "seen before", "nothing")
         raise OSError(5, "no luck", "/somewhere")
 
-    monkeypatch.setitem(records.RECORD_STEPS, "changes", fails)
-    those = list_findings(folder)
-    assert [f.message for f in those if f.check == "records"] == ["seen before", "not checked: changes: no luck (/somewhere)"]
+    monkeypatch.setitem(records.RECORD_STEPS, "changes", fail)
+    findings = list_findings(folder)
+    assert [f.message for f in findings if f.check == "records"] == ["seen before", "not checked: changes: no luck (/somewhere)"]
 
 
-def test_a_copy_that_lost_its_text_shares_it_with_the_other_again(tmp_path: Path) -> None:
-    """Two pages with one text, which is one row: made again it is one row."""
-    (made,) = damaging.fill(tmp_path / "crawl", 1, first=1)
-    replace(made, oid="903", title="다른 제목").write(tmp_path / "crawl")
+def test_a_repaired_copy_shares_its_text_with_the_other_copy(tmp_path: Path) -> None:
+    """Two pages with one text share a row of `texts` before and after."""
+    (article,) = damaging.fill(tmp_path / "crawl", 1, first=1)
+    replace(article, oid="903", title="다른 제목").write(tmp_path / "crawl")
     damaging.configure(tmp_path)
     assert run(tmp_path, "scan").code == 0
     before = running.dump(tmp_path / "dedup.db")
@@ -620,34 +624,34 @@ def test_a_copy_that_lost_its_text_shares_it_with_the_other_again(tmp_path: Path
     shutil.rmtree(tmp_path / "crawl")
 
 
-def test_reindexing_leaves_no_text_that_nothing_shows_and_indexes_that_fit(tmp_path: Path) -> None:
-    """A crawl that was read again otherwise leaves a text behind, here the last one: until everything is matched again."""
-    known = damaging.fill(tmp_path / "crawl", 3)[0]
+def test_reindex_deletes_unused_texts_and_keeps_indexes_complete(tmp_path: Path) -> None:
+    """A crawl that was read again with other content leaves an unused text, here the last one, until all texts are matched again."""
+    article = damaging.fill(tmp_path / "crawl", 3)[0]
     damaging.configure(tmp_path)
     assert run(tmp_path, "scan").code == 0
-    late = ArticleFile(body=known.body[300:], aid="0000000099", claim="0" * 64)
+    late = ArticleFile(body=article.body[300:], aid="0000000099", claim="0" * 64)
     late.write(tmp_path / "crawl", "late.md")
     assert run(tmp_path, "scan").code == 0
-    replace(late, body=known.body).write(tmp_path / "crawl", "late.md")
+    replace(late, body=article.body).write(tmp_path / "crawl", "late.md")
     assert run(tmp_path, "scan").code == 0
     db = tmp_path / "dedup.db"
-    unshown = "SELECT count(*) FROM texts WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = texts.id)"
-    assert _count(db, unshown) == 1
+    unused = "SELECT count(*) FROM texts WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = texts.id)"
+    assert count_rows(db, unused) == 1
     assert run_doctor(tmp_path) == []
     for options in (("--urls",), ()):
         assert run(tmp_path, "reindex", *options).code == 0
-        assert _count(db, unshown) == 0
+        assert count_rows(db, unused) == 0
         assert run_doctor(tmp_path) == []
 
 
-def test_near_duplicates_that_are_not_stored_as_matches_are_found_and_added(tmp_path: Path) -> None:
+def test_missing_near_duplicate_matches_are_found_and_added(tmp_path: Path) -> None:
     folder = scanned_crawl(tmp_path)
-    stored = running.dump(folder / "dedup.db", "matches")
-    assert stored
+    matches = running.dump(folder / "dedup.db", "matches")
+    assert matches
     assert run_doctor(folder) == []
     damaging.by_sql(folder / "dedup.db", "DELETE FROM matches WHERE relation = 'near'")
-    assert running.dump(folder / "dedup.db", "matches") != stored
+    assert running.dump(folder / "dedup.db", "matches") != matches
     assert "near duplicates" not in format_findings(run_doctor(folder, "--quick"))
     assert "indexes error: near duplicates that are not stored as matches (pairs of texts)" in format_findings(run_doctor(folder))
     assert "near duplicates" not in format_findings(run_doctor(folder, "--repair"))
-    assert running.dump(folder / "dedup.db", "matches") == stored
+    assert running.dump(folder / "dedup.db", "matches") == matches

@@ -1,4 +1,4 @@
-"""`doctor` on the database file and on what is around it: pages, ends, logs, permissions, watches, mounts, disks, clocks."""
+"""`doctor` on the database file and its environment: pages, truncation, logs, permissions, watches, mounts, disks, clocks."""
 
 from __future__ import annotations
 
@@ -35,268 +35,268 @@ pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scanned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return scanned_crawl(tmp_path_factory.mktemp("scanned"))
 
 
 @pytest.fixture
-def folder(scanned: Path, tmp_path: Path) -> Path:
-    return copy_of(scanned, tmp_path)
+def folder(scanned_folder: Path, tmp_path: Path) -> Path:
+    return copy_of(scanned_folder, tmp_path)
 
 
-# Damage: found, its extent told, nothing claimed
+# Damage: found and measured, without false claims
 
 
 @pytest.mark.parametrize("damage", damaging.WAYS, ids=lambda way: way.__name__)
-def test_every_damage_is_found_without_a_traceback(folder: Path, damage: Callable[[Path], None]) -> None:
+def test_every_kind_of_damage_is_found_without_a_traceback(folder: Path, damage: Callable[[Path], None]) -> None:
     damage(folder / "dedup.db")
     before = (folder / "dedup.db").read_bytes()
-    those = run_doctor(folder)
-    assert [f for f in those if f["check"] == "database" and f["severity"] == "error" and "dedup restore FILE" in f["remedy"]]
-    assert ".recover" in those[0]["remedy"]
+    findings = run_doctor(folder)
+    assert [f for f in findings if f["check"] == "database" and f["severity"] == "error" and "dedup restore FILE" in f["remedy"]]
+    assert ".recover" in findings[0]["remedy"]
     assert run(folder, "doctor").code == 1
     assert run(folder, "doctor", "--quick").code == 1
     assert run(folder, "doctor", "--repair").code == 1
     assert (folder / "dedup.db").read_bytes() == before
 
 
-def test_whichever_page_is_overwritten_it_is_found(scanned: Path, tmp_path: Path) -> None:
-    """Every fourth page of the file, by zeros or noise: there is no unused page in a new database."""
-    copy_of(scanned, tmp_path)
-    db, rng, missed = tmp_path / "dedup.db", random.Random(3), []
-    sound = db.read_bytes()
+def test_an_overwritten_page_is_found_wherever_it_is(scanned_folder: Path, tmp_path: Path) -> None:
+    """Every fourth page of the file, with zeros or random bytes. A new database has no unused page."""
+    copy_of(scanned_folder, tmp_path)
+    db, rng, undetected = tmp_path / "dedup.db", random.Random(3), []
+    intact = db.read_bytes()
     for page in range(rng.randrange(4), damaging.pages(db), 4):
         damaging.overwrite(db, [page], bytes if rng.random() < 0.5 else lambda: rng.randbytes(damaging.PAGE))
         if not [f for f in list_findings(tmp_path) if f.severity == "error"]:
-            missed.append(page)
-        db.write_bytes(sound)
-    assert missed == []
+            undetected.append(page)
+        db.write_bytes(intact)
+    assert undetected == []
 
 
-def test_wherever_a_body_is_altered_it_is_found(scanned: Path, tmp_path: Path) -> None:
-    """A bit of a stored text turned over in the file itself, which SQLite does not notice."""
-    copy_of(scanned, tmp_path)
+def test_an_altered_body_is_found_wherever_it_is(scanned_folder: Path, tmp_path: Path) -> None:
+    """One bit of a stored text is inverted in the file, which SQLite does not notice."""
+    copy_of(scanned_folder, tmp_path)
     db, rng = tmp_path / "dedup.db", random.Random(4)
     bodies = [row["body"].encode() for row in running.dump(db, "revisions")]
     for body in rng.sample(bodies, 8):
         content = bytearray(db.read_bytes())
-        at = content.find(body[200:260]) + rng.randrange(60)
-        assert at > damaging.PAGE
-        content[at] ^= 1 << rng.randrange(7)
+        offset = content.find(body[200:260]) + rng.randrange(60)
+        assert offset > damaging.PAGE
+        content[offset] ^= 1 << rng.randrange(7)
         (tmp_path / "altered.db").write_bytes(content)
-        those = [f for f in examined_at(tmp_path, "altered.db") if f.severity == "error"]
-        assert [f.check for f in those] == ["digests"]
-        assert those[0].message.startswith("revisions whose digest does not match their title and body: 1 (")
+        findings = [f for f in examine_database(tmp_path, "altered.db") if f.severity == "error"]
+        assert [f.check for f in findings] == ["digests"]
+        assert findings[0].message.startswith("revisions whose digest does not match their title and body: 1 (")
 
 
-def examined_at(folder: Path, name: str) -> list[Finding]:
-    """The findings of another database by the same configuration."""
+def examine_database(folder: Path, name: str) -> list[Finding]:
+    """The findings for another database with the same configuration."""
     config = (folder / "config.toml").read_text().replace("dedup.db", name)
     (folder / "other").mkdir(exist_ok=True)
     (folder / "other" / "config.toml").write_text(config)
     return list_findings(folder / "other")
 
 
-def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
+def test_the_remaining_rows_are_counted(folder: Path) -> None:
     db = folder / "dedup.db"
     with closing(sqlite3.connect(db)) as connection:
-        (all_,) = connection.execute("SELECT count(*) FROM revisions").fetchone()
+        (total,) = connection.execute("SELECT count(*) FROM revisions").fetchone()
         leaves = connection.execute(
             "SELECT pageno, ncell FROM dbstat WHERE name = 'revisions' AND pagetype = 'leaf' ORDER BY path"
         ).fetchall()
     lost = leaves[3:9] + leaves[-2:]
     damaging.overwrite(db, [page - 1 for page, _ in lost], bytes)
-    those = run_doctor(folder)
-    assert not those[0]["message"].endswith("damaged: database disk image is malformed"), "SQLite's words for each page"
-    assert f"of {all_} known rows of revisions, {all_ - sum(n for _, n in lost)} can be read" in format_findings(those)
-    assert format_findings(those).count("known rows of") == 1, "the other tables are whole"
+    findings = run_doctor(folder)
+    assert not findings[0]["message"].endswith("damaged: database disk image is malformed"), "the messages of SQLite name the pages"
+    assert f"of {total} known rows of revisions, {total - sum(n for _, n in lost)} can be read" in format_findings(findings)
+    assert format_findings(findings).count("known rows of") == 1, "the other tables are whole"
     assert (
         f"digests error: revisions that could not be checked because they, or rows they refer to, cannot be read: {sum(n for _, n in lost)}"
-        in format_findings(those)
+        in format_findings(findings)
     )
 
 
-def test_of_a_file_that_lacks_its_end_what_is_there_is_told(folder: Path) -> None:
+def test_the_readable_rows_of_a_truncated_file_are_counted(folder: Path) -> None:
     db = folder / "dedup.db"
-    damaging.by_sql(db, "VACUUM")  # the list of its tables comes first
+    damaging.by_sql(db, "VACUUM")  # puts the list of tables first
     leaves = sorted(damaging.leaves(db, "revisions"))
     os.truncate(db, leaves[len(leaves) // 2] * damaging.PAGE)
-    those = format_findings(run_doctor(folder))
-    assert "the file is damaged" in those
-    numbers = [line for line in those.splitlines() if "known rows of revisions" in line]
-    assert numbers
-    assert not numbers[0].endswith(" 0 can be read")
+    messages = format_findings(run_doctor(folder))
+    assert "the file is damaged" in messages
+    lines = [line for line in messages.splitlines() if "known rows of revisions" in line]
+    assert lines
+    assert not lines[0].endswith(" 0 can be read")
 
 
-def test_a_file_whose_list_of_tables_is_gone_with_its_end_says_so(folder: Path) -> None:
-    """Of rows nothing can be told then: SQLite finds them by that list."""
+def test_a_truncated_file_without_its_list_of_tables_is_reported(folder: Path) -> None:
+    """SQLite finds rows by that list, so nothing is known about rows."""
     db = folder / "dedup.db"
     os.truncate(db, min(damaging.leaves(db, "sqlite_schema")) * damaging.PAGE)
-    those = format_findings(run_doctor(folder))
-    assert "the file is damaged" in those
-    assert "the list of tables cannot be read, so no table can be" in those
+    messages = format_findings(run_doctor(folder))
+    assert "the file is damaged" in messages
+    assert "the list of tables cannot be read, so no table can be" in messages
 
 
-def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
+def test_indexes_of_sqlite_are_rebuilt(folder: Path) -> None:
     db = folder / "dedup.db"
     before, base = running.dump(db), base_rows(db)
     page = damaging.leaves(db, "sightings_revision")[0]
-    damaging.overwrite(db, [page], lambda: b"\x0a\0\0\0\0\x10\0\0")  # a sound leaf without entries
-    those = run_doctor(folder)
-    (one,) = (f for f in those if f["check"] == "database")
-    assert one["message"].startswith("SQLite's indexes do not match their tables: row 1 missing from index sightings_revision")
-    assert one["repairable"]
-    assert "revisions without a sighting" in format_findings(those), "asked by that index, no crawl shows them"
+    damaging.overwrite(db, [page], lambda: b"\x0a\0\0\0\0\x10\0\0")  # a valid leaf page without entries
+    findings = run_doctor(folder)
+    (finding,) = (f for f in findings if f["check"] == "database")
+    assert finding["message"].startswith("SQLite's indexes do not match their tables: row 1 missing from index sightings_revision")
+    assert finding["repairable"]
+    assert "revisions without a sighting" in format_findings(findings), "a query by that index finds no sighting"
     assert run(folder, "doctor", "--repair").code == 0
     assert run_doctor(folder) == []
     assert running.dump(db) == before
     assert base_rows(db) == base
 
 
-def test_entries_of_rows_that_are_gone_are_no_reason_to_forget_them(folder: Path) -> None:
-    """The index knows rows that the table lost: making it again would hide the loss."""
+def test_an_index_with_entries_of_lost_rows_is_not_rebuilt(folder: Path) -> None:
+    """The index has entries for rows that the table lost. A rebuild would hide the loss."""
     db = folder / "dedup.db"
     with closing(sqlite3.connect(db)) as connection:
         (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'metadata_article'").fetchone()
         root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'metadata_article'").fetchone()
         rows = connection.execute("SELECT count(*) FROM metadata").fetchone()[0]
-    unlisted = "DELETE FROM sqlite_master WHERE name = 'metadata_article'"
-    damaging.by_sql(db, "PRAGMA writable_schema=ON", unlisted)
+    remove_index = "DELETE FROM sqlite_master WHERE name = 'metadata_article'"
+    damaging.by_sql(db, "PRAGMA writable_schema=ON", remove_index)
     damaging.by_sql(db, "DELETE FROM metadata WHERE id = 5")
-    listed = f"INSERT INTO sqlite_master VALUES ('index', 'metadata_article', 'metadata', {root[0]}, '{sql}')"
-    damaging.by_sql(db, "PRAGMA writable_schema=ON", listed)
-    those = run_doctor(folder)
-    assert "the file is damaged: wrong # of entries in index metadata_article" in format_findings(those)
-    assert f"of {rows} known rows of metadata, {rows - 1} can be read" in format_findings(those)
+    restore_index = f"INSERT INTO sqlite_master VALUES ('index', 'metadata_article', 'metadata', {root[0]}, '{sql}')"
+    damaging.by_sql(db, "PRAGMA writable_schema=ON", restore_index)
+    findings = run_doctor(folder)
+    assert "the file is damaged: wrong # of entries in index metadata_article" in format_findings(findings)
+    assert f"of {rows} known rows of metadata, {rows - 1} can be read" in format_findings(findings)
     before = db.read_bytes()
-    ran = run(folder, "doctor", "--repair", "--format", "json")
-    assert (ran.code, ran.json()["repaired"]) == (1, [])
-    assert ran.json()["findings"][0]["message"].startswith("nothing was repaired: the file itself is damaged")
+    result = run(folder, "doctor", "--repair", "--format", "json")
+    assert (result.code, result.json()["repaired"]) == (1, [])
+    assert result.json()["findings"][0]["message"].startswith("nothing was repaired: the file itself is damaged")
     assert db.read_bytes() == before
 
 
-def test_where_only_what_is_derived_is_damaged_that_is_said(folder: Path) -> None:
+def test_damage_of_derived_tables_alone_is_reported_as_such(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.overwrite(db, damaging.leaves(db, "followers"), bytes)
-    those = format_findings(run_doctor(folder))
-    assert "all known rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings can be read" in those
-    assert "only derived tables are damaged (followers)" in those
+    messages = format_findings(run_doctor(folder))
+    assert "all known rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings can be read" in messages
+    assert "only derived tables are damaged (followers)" in messages
 
 
-def test_tables_that_cannot_be_listed(folder: Path) -> None:
-    """The pages that say which tables there are."""
+def test_an_unreadable_list_of_tables_is_reported(folder: Path) -> None:
+    """The pages of the list of tables are overwritten."""
     db = folder / "dedup.db"
     damaging.overwrite(db, damaging.leaves(db, "sqlite_schema"), bytes)
-    those = run_doctor(folder)
-    assert "the list of tables cannot be read" in format_findings(those)
-    checked = run(folder, "doctor", "--format", "json").json()["checked"]
-    assert "records" not in checked
-    assert "directories" in checked, "the rest is looked at all the same"
+    findings = run_doctor(folder)
+    assert "the list of tables cannot be read" in format_findings(findings)
+    counts = run(folder, "doctor", "--format", "json").json()["checked"]
+    assert "records" not in counts
+    assert "directories" in counts, "the other checks ran nevertheless"
 
 
 # The file
 
 
-def _missing(folder: Path) -> str:
+def check_missing(folder: Path) -> str:
     (folder / "dedup.db").unlink()
     return format_findings(run_doctor(folder))
 
 
-def test_a_database_that_is_not_there(folder: Path) -> None:
+def test_a_missing_database_is_reported(folder: Path) -> None:
     for path in folder.glob("dedup.db*"):
         path.unlink()
-    (one,) = run_doctor(folder)
-    assert (one["message"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "Run 'dedup scan' to create it.")
+    (finding,) = run_doctor(folder)
+    assert (finding["message"], finding["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "Run 'dedup scan' to create it.")
     assert run(folder, "doctor", "--repair").code == 1
-    assert not list(folder.glob("dedup.db*")), "nothing is made by asking"
+    assert not list(folder.glob("dedup.db*")), "a check creates no files"
 
 
-def test_a_database_that_was_taken_away(folder: Path) -> None:
+def test_a_removed_database_is_reported(folder: Path) -> None:
     (folder / "dedup.db").unlink()
-    (one,) = run_doctor(folder)
-    assert "There was a database:" in one["remedy"]
-    assert "dedup.db.index" in one["remedy"]
+    (finding,) = run_doctor(folder)
+    assert "There was a database:" in finding["remedy"]
+    assert "dedup.db.index" in finding["remedy"]
 
 
-def test_a_database_that_is_empty(folder: Path) -> None:
+def test_an_empty_database_is_reported(folder: Path) -> None:
     (folder / "dedup.db").write_bytes(b"")
-    (one,) = run_doctor(folder)
-    assert (one["severity"], one["message"]) == ("error", f"{folder / 'dedup.db'} is empty")
+    (finding,) = run_doctor(folder)
+    assert (finding["severity"], finding["message"]) == ("error", f"{folder / 'dedup.db'} is empty")
 
 
-def test_a_database_that_is_a_folder(folder: Path) -> None:
+def test_a_folder_in_place_of_the_database_is_reported(folder: Path) -> None:
     (folder / "dedup.db").unlink()
     (folder / "dedup.db").mkdir()
-    (one,) = run_doctor(folder)
-    assert one["message"].endswith("is not a regular file")
+    (finding,) = run_doctor(folder)
+    assert finding["message"].endswith("is not a regular file")
 
 
-def test_a_newer_and_an_older_database(folder: Path) -> None:
+def test_newer_and_older_databases_are_reported(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.by_sql(db, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
-    (one,) = run_doctor(folder)
-    assert (one["severity"], "9999_later" in one["message"], one["remedy"]) == ("error", True, "Install that version.")
+    (finding,) = run_doctor(folder)
+    assert (finding["severity"], "9999_later" in finding["message"], finding["remedy"]) == ("error", True, "Install that version.")
     last = max(schema.MIGRATION_NAMES)
     damaging.by_sql(db, f"DELETE FROM _sqlite_migrations WHERE name IN ('9999_later', '{last}')")
     before = db.read_bytes()
-    (one,) = run_doctor(folder)
-    assert (one["severity"], "older version" in one["message"]) == ("warning", True)
+    (finding,) = run_doctor(folder)
+    assert (finding["severity"], "older version" in finding["message"]) == ("warning", True)
     assert run(folder, "doctor", "--repair").code == 0
     assert db.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["dedup.db", "dedup.db.index", "dedup.db.lock"])
-def test_what_others_may_open_is_named(folder: Path, name: str) -> None:
+def test_files_that_other_users_can_open_are_reported(folder: Path, name: str) -> None:
     (folder / name).chmod(0o644)
-    (one,) = run_doctor(folder)
-    assert one["severity"] == "warning"
-    assert f"{folder / name} (mode 644)" in one["message"]
-    assert one["remedy"] == f"Run chmod 600 {folder / name}"
+    (finding,) = run_doctor(folder)
+    assert finding["severity"] == "warning"
+    assert f"{folder / name} (mode 644)" in finding["message"]
+    assert finding["remedy"] == f"Run chmod 600 {folder / name}"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_files_of_other_users(folder: Path) -> None:
+def test_files_of_other_users_are_reported(folder: Path) -> None:
     os.chown(folder / "dedup.db.index", 12345, -1)
-    (one,) = run_doctor(folder)
-    assert one["message"] == f"{folder / 'dedup.db.index'} belong to a user other than the owner of the database"
-    assert f"chown {os.geteuid()}" in one["remedy"]
+    (finding,) = run_doctor(folder)
+    assert finding["message"] == f"{folder / 'dedup.db.index'} belong to a user other than the owner of the database"
+    assert f"chown {os.geteuid()}" in finding["remedy"]
     os.chown(folder / "dedup.db.index", 0, -1)
 
 
-def test_a_folder_that_everybody_may_write(folder: Path) -> None:
+def test_a_folder_that_every_user_can_write_is_reported(folder: Path) -> None:
     folder.chmod(0o777)
-    (one,) = run_doctor(folder)
-    assert (one["severity"], "any user may replace the database" in one["message"]) == ("error", True)
+    (finding,) = run_doctor(folder)
+    assert (finding["severity"], "any user may replace the database" in finding["message"]) == ("error", True)
     folder.chmod(0o1777)
-    assert run_doctor(folder) == [], "in one with the sticky bit nobody can"
+    assert run_doctor(folder) == [], "the sticky bit prevents it"
 
 
-def test_a_database_that_may_not_be_read(folder: Path) -> None:
+def test_an_unreadable_database_is_reported(folder: Path) -> None:
     (folder / "dedup.db").chmod(0)
-    ran = bound(folder, "doctor", "--format", "json")
-    assert ran.code == 1
-    assert "may not read" in format_findings(ran.json()["findings"])
+    result = bound(folder, "doctor", "--format", "json")
+    assert result.code == 1
+    assert "may not read" in format_findings(result.json()["findings"])
 
 
-def test_a_database_without_its_log_mode(folder: Path) -> None:
+def test_a_database_not_in_wal_mode_is_reported(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "dedup.db")) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-    (one,) = run_doctor(folder)
-    assert (one["severity"], "not in WAL mode" in one["message"]) == ("warning", True)
+    (finding,) = run_doctor(folder)
+    assert (finding["severity"], "not in WAL mode" in finding["message"]) == ("warning", True)
     assert run(folder, "scan").code == 0
     assert run_doctor(folder) == []
 
 
-def test_a_large_log(folder: Path) -> None:
+def test_a_large_log_is_reported(folder: Path) -> None:
     log = folder / "dedup.db-wal"
     with open(log, "wb") as file:
         file.truncate(300 << 20)
     log.chmod(0o600)
-    (one,) = run_doctor(folder)
-    assert (one["severity"], "has 315 MB" in one["message"]) == ("warning", True)
+    (finding,) = run_doctor(folder)
+    assert (finding["severity"], "has 315 MB" in finding["message"]) == ("warning", True)
 
 
-def test_a_log_of_another_database(tmp_path: Path) -> None:
+def test_a_log_of_another_database_is_reported(tmp_path: Path) -> None:
     scanned_crawl(tmp_path)
     db, backup = tmp_path / "dedup.db", tmp_path / "backup.db"
     shutil.copy(db, backup)
@@ -314,17 +314,17 @@ def test_a_log_of_another_database(tmp_path: Path) -> None:
     assert db.read_bytes() == before
 
 
-def test_a_backup_that_was_put_in_place(tmp_path: Path) -> None:
+def test_a_copied_backup_is_reported(tmp_path: Path) -> None:
     scanned_crawl(tmp_path)
     shutil.copy(tmp_path / "dedup.db", tmp_path / "backup.db")
     damaging.fill(tmp_path / "crawl", 8, first=50)
     assert run(tmp_path, "scan").code == 0
     assert run_doctor(tmp_path) == []
     shutil.copy(tmp_path / "backup.db", tmp_path / "dedup.db")
-    those = run_doctor(tmp_path)
-    assert {f["severity"] for f in those} == {"warning"}
-    assert "a later state of it, with 13 more texts" in format_findings(those)
-    assert "is that of another state of the database" in format_findings(those)
+    findings = run_doctor(tmp_path)
+    assert {f["severity"] for f in findings} == {"warning"}
+    assert "a later state of it, with 13 more texts" in format_findings(findings)
+    assert "is that of another state of the database" in format_findings(findings)
 
 
 _WRITE = """
@@ -336,7 +336,7 @@ with open_writable(sys.argv[1], "watch") as store:
 """
 
 
-def test_a_file_put_in_place_under_the_writer(folder: Path) -> None:
+def test_a_file_replaced_under_the_writer_is_reported(folder: Path) -> None:
     db = folder / "dedup.db"
     shutil.copy(db, folder / "backup.db")
     with subprocess.Popen([sys.executable, "-c", _WRITE, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -344,27 +344,27 @@ def test_a_file_put_in_place_under_the_writer(folder: Path) -> None:
         assert process.stdout.readline() == b"open\n"
         assert "what it records is lost" not in format_findings(run_doctor(folder))
         (folder / "backup.db").rename(db)
-        (one,) = (f for f in run_doctor(folder) if f["severity"] == "error")
-        assert f"'dedup watch' (process {process.pid}" in one["message"]
-        assert "what it records is lost" in one["message"]
+        (finding,) = (f for f in run_doctor(folder) if f["severity"] == "error")
+        assert f"'dedup watch' (process {process.pid}" in finding["message"]
+        assert "what it records is lost" in finding["message"]
         process.communicate(b"")
 
 
 # Watches
 
 
-def _around(**replaced: Any) -> SystemProbes:
+def probes(**overrides: Any) -> SystemProbes:
     plenty = os.statvfs_result((4096, 4096, 1 << 40, 1 << 40, 1 << 40, 1 << 30, 1 << 30, 1 << 30, 0, 255))
-    usual: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "read_inotify_limits": lambda: InotifyLimits(1 << 20, 128),
         "read_mounts": list,
         "read_space": lambda _: plenty,
     }
-    return SystemProbes(**usual | replaced)
+    return SystemProbes(**defaults | overrides)
 
 
-def test_a_machine_with_room_for_everything_has_no_findings(folder: Path) -> None:
-    assert [f for f in list_findings(folder, _around()) if f.severity != "ok"] == []
+def test_a_machine_with_enough_resources_has_no_findings(folder: Path) -> None:
+    assert [f for f in list_findings(folder, probes()) if f.severity != "ok"] == []
 
 
 KERNEL = "/proc/sys/fs/inotify/max_user_"
@@ -382,61 +382,61 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
         (InotifyLimits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, with a limit of 0", "max_user_instances=128"),
     ],
 )  # fmt: skip
-def test_watches_that_will_not_do(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
-    (one,) = (f for f in list_findings(folder, _around(read_inotify_limits=lambda: limits)) if f.check == "watches")
-    assert one.severity == "warning", "the timer's scan finds what no event tells of"
-    assert words in one.message
-    assert remedy in one.remedy
+def test_too_few_inotify_watches_are_reported(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
+    (finding,) = (f for f in list_findings(folder, probes(read_inotify_limits=lambda: limits)) if f.check == "watches")
+    assert finding.severity == "warning", "the periodic scan finds what has no event"
+    assert words in finding.message
+    assert remedy in finding.remedy
 
 
-def test_limits_that_nothing_says_are_no_finding(folder: Path) -> None:
-    assert [f for f in list_findings(folder, _around(read_inotify_limits=lambda: InotifyLimits(None, None))) if f.check == "watches"] == []
+def test_unknown_inotify_limits_are_not_reported(folder: Path) -> None:
+    assert [f for f in list_findings(folder, probes(read_inotify_limits=lambda: InotifyLimits(None, None))) if f.check == "watches"] == []
 
 
 @pytest.mark.system
-def test_the_limit_of_a_user_namespace(folder: Path) -> None:
+def test_the_limit_of_a_user_namespace_is_reported(folder: Path) -> None:
     inner = 'echo 2 > /proc/sys/user/max_inotify_watches && exec "$0" -m dedup doctor --format json'
-    done = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable], cwd=folder, capture_output=True, check=False)
-    assert b"folders to watch: 3, with a limit of 2" in done.stdout
+    result = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable], cwd=folder, capture_output=True, check=False)
+    assert b"folders to watch: 3, with a limit of 2" in result.stdout
 
 
 # Crawl directories
 
 
-def _configured(folder: Path, *directories: Path, database: Path | None = None) -> None:
-    named = ", ".join(f'"{d}"' for d in directories)
-    (folder / "config.toml").write_text(f'[crawl]\ndirectories = [{named}]\n[database]\npath = "{database or folder / "dedup.db"}"\n')
+def configure(folder: Path, *directories: Path, database: Path | None = None) -> None:
+    quoted = ", ".join(f'"{d}"' for d in directories)
+    (folder / "config.toml").write_text(f'[crawl]\ndirectories = [{quoted}]\n[database]\npath = "{database or folder / "dedup.db"}"\n')
 
 
-def test_a_crawl_directory_that_is_not_there(folder: Path) -> None:
-    _configured(folder, folder / "nowhere")
-    one, left = run_doctor(folder)
-    assert (left["severity"], "is not configured" in left["message"]) == ("warning", True), left
-    assert (one["check"], one["severity"]) == ("directories", "error")
-    assert "nowhere does not exist" in one["message"]
+def test_a_missing_crawl_directory_is_reported(folder: Path) -> None:
+    configure(folder, folder / "nowhere")
+    missing, unconfigured = run_doctor(folder)
+    assert (unconfigured["severity"], "is not configured" in unconfigured["message"]) == ("warning", True), unconfigured
+    assert (missing["check"], missing["severity"]) == ("directories", "error")
+    assert "nowhere does not exist" in missing["message"]
 
 
-def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Path) -> None:
+def test_crawl_directories_and_folders_that_cannot_be_listed_are_reported(folder: Path) -> None:
     for name in ("locked", "open/inner/one", "open/inner/two"):
         (folder / name).mkdir(parents=True)
-    _configured(folder, folder / "locked", folder / "open")
-    closed = [folder / "locked", folder / "open" / "inner" / "one", folder / "open" / "inner" / "two"]
-    for path in closed:
+    configure(folder, folder / "locked", folder / "open")
+    unlistable = [folder / "locked", folder / "open" / "inner" / "one", folder / "open" / "inner" / "two"]
+    for path in unlistable:
         path.chmod(0)
     try:
-        ran = bound(folder, "doctor", "--format", "json")
+        result = bound(folder, "doctor", "--format", "json")
     finally:
-        for path in closed:
+        for path in unlistable:
             path.chmod(0o755)
-    those = [f for f in ran.json()["findings"] if f["check"] == "directories" and "is not configured" not in f["message"]]
-    assert [f["severity"] for f in those] == ["error", "warning"]
-    assert "locked cannot be listed by this user" in those[0]["message"]
-    assert "that this user cannot list: 2 (" in those[1]["message"]
-    assert ran.json()["checked"]["watches"] == 4
+    findings = [f for f in result.json()["findings"] if f["check"] == "directories" and "is not configured" not in f["message"]]
+    assert [f["severity"] for f in findings] == ["error", "warning"]
+    assert "locked cannot be listed by this user" in findings[0]["message"]
+    assert "that this user cannot list: 2 (" in findings[1]["message"]
+    assert result.json()["checked"]["watches"] == 4
 
 
-def test_no_crawl_directory(folder: Path) -> None:
-    """Those that were scanned are looked at; where there are none either, that is said."""
+def test_scanned_directories_are_checked_if_none_is_configured(folder: Path) -> None:
+    """Without a configured directory, the scanned directories are checked. Without any, that is reported."""
     (folder / "config.toml").write_text(f'[database]\npath = "{folder / "dedup.db"}"\n')
     assert run_doctor(folder) == []
     for path in folder.glob("dedup.db*"):
@@ -444,71 +444,71 @@ def test_no_crawl_directory(folder: Path) -> None:
     assert "no crawl directory is configured" in format_findings(run_doctor(folder))
 
 
-def test_overlapping_crawl_directories(folder: Path) -> None:
+def test_overlapping_crawl_directories_are_reported(folder: Path) -> None:
     (folder / "a" / "b").mkdir(parents=True)
-    _configured(folder, folder / "a", folder / "a" / "b")
-    one, left = run_doctor(folder)
-    assert (one["severity"], "overlap" in one["message"]) == ("error", True)
-    assert (left["severity"], "is not configured" in left["message"]) == ("warning", True), left
+    configure(folder, folder / "a", folder / "a" / "b")
+    overlap, unconfigured = run_doctor(folder)
+    assert (overlap["severity"], "overlap" in overlap["message"]) == ("error", True)
+    assert (unconfigured["severity"], "is not configured" in unconfigured["message"]) == ("warning", True), unconfigured
 
 
-def test_a_crawl_directory_that_is_another(tmp_path: Path) -> None:
+def test_a_replaced_crawl_directory_is_reported(tmp_path: Path) -> None:
     scanned_crawl(tmp_path)
     (tmp_path / "crawl").rename(tmp_path / "away")
     (tmp_path / "crawl").mkdir()
-    (one,) = run_doctor(tmp_path)
-    assert (one["severity"], "it counts as not mounted" in one["message"], one["remedy"]) == ("error", True, "Mount it.")
+    (finding,) = run_doctor(tmp_path)
+    assert (finding["severity"], "it counts as not mounted" in finding["message"], finding["remedy"]) == ("error", True, "Mount it.")
     (tmp_path / "crawl" / "file").touch()
-    (one,) = run_doctor(tmp_path)
-    assert (one["severity"], "is not the directory of the last scan" in one["message"]) == ("warning", True)
+    (finding,) = run_doctor(tmp_path)
+    assert (finding["severity"], "is not the directory of the last scan" in finding["message"]) == ("warning", True)
 
 
-def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scanned: Path) -> None:
-    """As `scan` refuses to make one there, somebody moved it, or named a directory around it."""
-    (folder / "dedup.db").rename(scanned / "dedup.db")
-    _configured(folder, scanned, database=scanned / "dedup.db")
-    assert [one["severity"] for one in run_doctor(folder) if "is inside the crawl directory" in one["message"]] == ["error"]
-    refused = run(folder, "scan")
-    assert (refused.code, "lies inside the crawl directory" in refused.err) == (2, True)
+def test_a_database_inside_a_crawl_directory_is_reported(folder: Path, scanned_folder: Path) -> None:
+    """`scan` refuses to create one there. It was moved, or a directory around it was configured later."""
+    (folder / "dedup.db").rename(scanned_folder / "dedup.db")
+    configure(folder, scanned_folder, database=scanned_folder / "dedup.db")
+    assert [finding["severity"] for finding in run_doctor(folder) if "lies inside the crawl directory" in finding["message"]] == ["error"]
+    result = run(folder, "scan")
+    assert (result.code, "is inside the crawl directory" in result.err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])
-def test_network_file_systems(folder: Path, scanned: Path, kind: str) -> None:
-    there = [Mount(b"/", "ext4"), Mount(os.fsencode(scanned), kind)]
-    (one,) = (f for f in list_findings(folder, _around(read_mounts=lambda: there)) if f.check == "directories")
-    assert (one.severity, f"network file system ({kind} at {scanned})" in one.message) == ("warning", True)
-    there = [Mount(b"/", "ext4"), Mount(os.fsencode(folder), kind)]
-    (one,) = (f for f in list_findings(folder, _around(read_mounts=lambda: there)) if f.check == "directories")
-    assert (one.severity, "the database is on a network file system" in one.message) == ("error", True)
-    there = [Mount(b"/", kind), Mount(os.fsencode(folder), "ext4"), Mount(os.fsencode(scanned), "xfs")]
-    assert [f for f in list_findings(folder, _around(read_mounts=lambda: there)) if f.check == "directories"] == []
+def test_network_file_systems_are_reported(folder: Path, scanned_folder: Path, kind: str) -> None:
+    mount_table = [Mount(b"/", "ext4"), Mount(os.fsencode(scanned_folder), kind)]
+    (finding,) = (f for f in list_findings(folder, probes(read_mounts=lambda: mount_table)) if f.check == "directories")
+    assert (finding.severity, f"network file system ({kind} at {scanned_folder})" in finding.message) == ("warning", True)
+    mount_table = [Mount(b"/", "ext4"), Mount(os.fsencode(folder), kind)]
+    (finding,) = (f for f in list_findings(folder, probes(read_mounts=lambda: mount_table)) if f.check == "directories")
+    assert (finding.severity, "the database is on a network file system" in finding.message) == ("error", True)
+    mount_table = [Mount(b"/", kind), Mount(os.fsencode(folder), "ext4"), Mount(os.fsencode(scanned_folder), "xfs")]
+    assert [f for f in list_findings(folder, probes(read_mounts=lambda: mount_table)) if f.check == "directories"] == []
 
 
-def test_mounts_as_the_kernel_writes_them(tmp_path: Path) -> None:
-    written = (
+def test_mountinfo_of_the_kernel_is_parsed(tmp_path: Path) -> None:
+    mountinfo = (
         b"22 27 0:21 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
         b"36 35 98:0 / /srv/with\\040blank\\011and\\134more rw,noatime master:1 propagate_from:2 - nfs4 server:/x rw\n"
         b"37 35 98:0 / /srv rw,noatime - xfs /dev/vdb rw\nnonsense\n"
         b"38 35 98:0 / /srv/with rw - fuse.sshfs a@b: rw\n39 35 98:0 / /srv/with rw - tmpfs none rw\n"
     )
-    (tmp_path / "mountinfo").write_bytes(written)
-    read = mounts.read_mounts(str(tmp_path / "mountinfo"))
-    assert [(m.mount_point, m.type) for m in read] == [
+    (tmp_path / "mountinfo").write_bytes(mountinfo)
+    table = mounts.read_mounts(str(tmp_path / "mountinfo"))
+    assert [(m.mount_point, m.type) for m in table] == [
         (b"/", "ext4"), (b"/srv/with blank\tand\\more", "nfs4"), (b"/srv", "xfs"), (b"/srv/with", "fuse.sshfs"), (b"/srv/with", "tmpfs"),
     ]  # fmt: skip
     for path, kind in ((b"/srv/without", "xfs"), (b"/srv/with/x", "tmpfs"), (b"/srv/with blank\tand\\more/x", "nfs4"), (b"/etc", "ext4")):
-        found_there = mounts.find_mount(path, read)
-        assert found_there is not None
-        assert found_there.type == kind
+        mount = mounts.find_mount(path, table)
+        assert mount is not None
+        assert mount.type == kind
     assert mounts.find_mount(b"/x", []) is None
     assert mounts.read_mounts(str(tmp_path / "none")) == []
-    assert mounts.find_mount(os.fsencode(tmp_path), mounts.read_mounts()) is not None, "of this machine too"
+    assert mounts.find_mount(os.fsencode(tmp_path), mounts.read_mounts()) is not None, "also on this machine"
 
 
 # Disk
 
 
-def _space(megabytes: int, files: int = 1 << 20) -> Callable[[str], os.statvfs_result]:
+def free_space(megabytes: int, files: int = 1 << 20) -> Callable[[str], os.statvfs_result]:
     blocks = megabytes * 1_000_000 // 4096
     return lambda _: os.statvfs_result((4096, 4096, 1 << 30, blocks, blocks, files and 1 << 20, files, files, 0, 255))
 
@@ -516,93 +516,95 @@ def _space(megabytes: int, files: int = 1 << 20) -> Callable[[str], os.statvfs_r
 @pytest.mark.parametrize(
     ("space", "severity", "words"),
     [
-        (_space(2000), None, ""),
-        (_space(800), "warning", "800 MB are free for the database"),
-        (_space(50), "error", "50 MB are free for the database"),
-        (_space(0), "error", "0 MB are free"),
-        (_space(2000, files=10), "error", "(inodes): 10"),
-        (_space(2000, files=0), None, ""),
+        (free_space(2000), None, ""),
+        (free_space(800), "warning", "800 MB are free for the database"),
+        (free_space(50), "error", "50 MB are free for the database"),
+        (free_space(0), "error", "0 MB are free"),
+        (free_space(2000, files=10), "error", "(inodes): 10"),
+        (free_space(2000, files=0), None, ""),
     ],
 )
-def test_room(folder: Path, space: Callable[[str], os.statvfs_result], severity: str | None, words: str) -> None:
-    those = [f for f in list_findings(folder, _around(read_space=space)) if f.check == "disk" and "temporary" not in f.message]
-    assert [f.severity for f in those] == [severity] * (severity is not None)
-    assert words in "".join(f.message for f in those)
+def test_too_little_free_space_is_reported(
+    folder: Path, space: Callable[[str], os.statvfs_result], severity: str | None, words: str
+) -> None:
+    findings = [f for f in list_findings(folder, probes(read_space=space)) if f.check == "disk" and "temporary" not in f.message]
+    assert [f.severity for f in findings] == [severity] * (severity is not None)
+    assert words in "".join(f.message for f in findings)
 
 
-def test_room_for_a_large_database(folder: Path) -> None:
-    """A quarter of it, and its indexes twice."""
+def test_a_large_database_needs_more_free_space(folder: Path) -> None:
+    """A quarter of the database, and twice its indexes."""
     with open(folder / "dedup.db", "r+b") as file:
         file.truncate(8_000_000_000)
     with open(folder / "dedup.db.index", "r+b") as file:
         file.truncate(500_000_000)
-    there = list_findings(folder, _around(read_space=_space(2900)), quick=True)
-    (one,) = (f for f in there if f.check == "disk")
-    assert "3,000 MB should be: the database has 8.0 GB" in one.message
+    findings = list_findings(folder, probes(read_space=free_space(2900)), quick=True)
+    (finding,) = (f for f in findings if f.check == "disk")
+    assert "3,000 MB should be: the database has 8.0 GB" in finding.message
 
 
-def test_a_file_system_that_cannot_be_asked(folder: Path) -> None:
-    def refuse(_: str) -> os.statvfs_result:
+def test_unknown_free_space_is_reported(folder: Path) -> None:
+    def fail(_: str) -> os.statvfs_result:
         raise OSError(5, "Input/output error")
 
-    (one,) = (f for f in list_findings(folder, _around(read_space=refuse)) if f.check == "disk")
-    assert (one.severity, "Input/output error" in one.message) == ("error", True)
+    (finding,) = (f for f in list_findings(folder, probes(read_space=fail)) if f.check == "disk")
+    assert (finding.severity, "Input/output error" in finding.message) == ("error", True)
 
 
-def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_temporary_folder_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.doctor.environment.find_temporary_folder", lambda _: None)
-    (one,) = (f for f in list_findings(folder, _around()) if f.check == "disk")
-    assert (one.severity, "no folder for SQLite's temporary files" in one.message) == ("error", True)
+    (finding,) = (f for f in list_findings(folder, probes()) if f.check == "disk")
+    assert (finding.severity, "no folder for SQLite's temporary files" in finding.message) == ("error", True)
 
 
 # Clock and packages
 
 
-def test_a_clock_that_was_set_back(folder: Path) -> None:
-    those = {
-        f.message.split(":")[0].split(" at ")[0]: f
-        for f in list_findings(folder, _around(current_time=lambda: "2026-03-02T12:00:00+00:00"))
+def test_a_clock_that_was_set_back_is_reported(folder: Path) -> None:
+    findings = {
+        f.message.split(":")[0].split(" at ")[0]: f for f in list_findings(folder, probes(current_time=lambda: "2026-03-02T12:00:00+00:00"))
     }
-    told_ = "\n".join(those)
-    assert "the clock shows 2026-03-02T12" in told_ or any("the clock was set back" in f.message for f in those.values())
-    assert any(f.message.startswith("a file has a modification time in the future") for f in those.values())
+    messages = "\n".join(findings)
+    assert "the clock shows 2026-03-02T12" in messages or any("the clock was set back" in f.message for f in findings.values())
+    assert any(f.message.startswith("a file has a modification time in the future") for f in findings.values())
     assert any(
-        f.message.startswith("pages whose current sighting has a time in the future: 10 (") and "zone" in f.remedy for f in those.values()
+        f.message.startswith("pages whose current sighting has a time in the future: 10 (") and "zone" in f.remedy
+        for f in findings.values()
     )
-    assert {f.severity for f in those.values()} == {"error", "warning"}
+    assert {f.severity for f in findings.values()} == {"error", "warning"}
 
 
-def test_a_crawl_of_tomorrow(tmp_path: Path) -> None:
+def test_a_crawl_in_the_future_is_reported(tmp_path: Path) -> None:
     ArticleFile(crawled_at="2199-01-01 00:00:00").write(tmp_path / "crawl")
     damaging.configure(tmp_path)
     assert run(tmp_path, "scan").code == 0
-    (one,) = run_doctor(tmp_path)
-    assert (one["check"], one["severity"]) == ("clock", "warning")
-    assert "pages whose current sighting has a time in the future" in one["message"]
+    (finding,) = run_doctor(tmp_path)
+    assert (finding["check"], finding["severity"]) == ("clock", "warning")
+    assert "pages whose current sighting has a time in the future" in finding["message"]
 
 
-def test_a_package_that_makes_it_faster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> str:
+def test_a_missing_accelerator_is_mentioned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr("dedup.doctor.environment.version", missing)
-    (one,) = (f for f in list_findings(folder, _around()) if f.check == "packages")
-    assert (one.severity, "numba is not installed" in one.message) == ("ok", True)
+    monkeypatch.setattr("dedup.doctor.environment.version", fail)
+    (finding,) = (f for f in list_findings(folder, probes()) if f.check == "packages")
+    assert (finding.severity, "numba is not installed" in finding.message) == ("ok", True)
 
 
-def test_a_sqlite_that_is_too_old(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_sqlite_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 30, 0))
-    those = list_findings(folder, _around())
-    assert [f.severity for f in those if f.check == "packages"] == ["error"]
+    findings = list_findings(folder, probes())
+    assert [f.severity for f in findings if f.check == "packages"] == ["error"]
 
 
-def test_modes_are_those_that_the_program_makes(folder: Path) -> None:
-    """What the permissions are compared with."""
+def test_the_expected_modes_are_the_modes_of_new_files(folder: Path) -> None:
+    """The permissions check compares with these modes."""
     assert {stat.S_IMODE(p.stat().st_mode) for p in folder.glob("dedup.db*")} == {0o600}
 
 
-def test_a_database_behind_a_link(folder: Path) -> None:
-    """What lies beside a database lies where that really is."""
+def test_files_beside_the_target_of_a_link_are_checked(folder: Path) -> None:
+    """The files of a database are beside its real path."""
     (folder / "real").mkdir(mode=0o700)
     (folder / "dedup.db").rename(folder / "real" / "kept.db")
     (folder / "dedup.db").symlink_to(folder / "real" / "kept.db")
@@ -611,24 +613,26 @@ def test_a_database_behind_a_link(folder: Path) -> None:
     assert run_doctor(folder) == []
     (folder / "real" / "kept.db-wal").write_bytes(bytes(100))
     (folder / "real" / "kept.db-wal").chmod(0o666)
-    (one,) = run_doctor(folder)
-    assert f"{folder / 'real' / 'kept.db-wal'} (mode 666)" in one["message"]
+    (finding,) = run_doctor(folder)
+    assert f"{folder / 'real' / 'kept.db-wal'} (mode 666)" in finding["message"]
 
 
-def test_a_backup_is_examined_as_it_is(folder: Path) -> None:
-    """It has no indexes and no log, and need not have them."""
+def test_a_backup_without_indexes_is_sound(folder: Path) -> None:
+    """A backup has no indexes and no log, and needs neither."""
     assert run(folder, "backup", "copy.db").code == 0
-    ran = run(folder, "doctor", "--database", "copy.db", "--format", "json")
-    assert ran.code == 0
-    assert {(f["check"], f["severity"]) for f in ran.json()["findings"]} - {("disk", "warning")} == {("indexes", "ok")}
+    result = run(folder, "doctor", "--database", "copy.db", "--format", "json")
+    assert result.code == 0
+    assert {(f["check"], f["severity"]) for f in result.json()["findings"]} - {("disk", "warning")} == {("indexes", "ok")}
     assert sorted(p.name for p in folder.glob("copy.db*") if p.stat().st_size) == ["copy.db"]
 
 
-@pytest.mark.parametrize(("rights", "warned"), [(LeaseRights(os.geteuid() + 1, False), True), (LeaseRights(os.geteuid() + 1, True), False)])
-def test_files_whose_writers_cannot_be_detected_are_named_with_what_to_do(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, rights: LeaseRights, warned: bool
+@pytest.mark.parametrize(
+    ("rights", "is_reported"), [(LeaseRights(os.geteuid() + 1, False), True), (LeaseRights(os.geteuid() + 1, True), False)]
+)
+def test_files_whose_writers_cannot_be_detected_are_reported_with_a_remedy(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, rights: LeaseRights, is_reported: bool
 ) -> None:
     monkeypatch.setattr(leases, "read_rights", lambda *_: rights)
-    those = [f for f in list_findings(folder) if "cannot detect writers" in f.message]
-    assert [(f.check, f.severity) for f in those] == [("directories", "warning")] * warned
-    assert all(f"files of user {os.geteuid()}" in f.message and "CAP_LEASE" in f.remedy for f in those)
+    findings = [f for f in list_findings(folder) if "cannot detect writers" in f.message]
+    assert [(f.check, f.severity) for f in findings] == [("directories", "warning")] * is_reported
+    assert all(f"files of user {os.geteuid()}" in f.message and "CAP_LEASE" in f.remedy for f in findings)

@@ -1,4 +1,4 @@
-"""The lock beside a database: one writer, who says what they do, and of whom something is left when they are killed."""
+"""The lock beside a database: it admits one writer, names its holder, and keeps the activity of a holder that was killed."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ lock.release()
 """
 
 
-def _holding(db: Path) -> subprocess.Popen[str]:
+def hold_lock(db: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen([sys.executable, "-c", _HOLD, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
 
 
-def test_who_holds_it_is_told_with_what_they_do(db: Path) -> None:
+def test_the_holder_and_its_activity_are_reported(db: Path) -> None:
     assert current_holder(str(db)) is None
-    with _holding(db) as process:
-        found = current_holder(str(db))
-        assert found is not None
-        assert f"'dedup watch' (process {process.pid}, since 20" in found.description
-        assert (found.health_path, found.activity) == ("/run/dedup/\udcff.health", "reading 기사\\ud800 of a batch")
+    with hold_lock(db) as process:
+        holder = current_holder(str(db))
+        assert holder is not None
+        assert f"'dedup watch' (process {process.pid}, since 20" in holder.description
+        assert (holder.health_path, holder.activity) == ("/run/dedup/\udcff.health", "reading 기사\\ud800 of a batch")
         with pytest.raises(DatabaseBusyError, match=f"process {process.pid}"):
             Lock(str(db), "scan")
         assert crashed_holder(str(db)) is None
@@ -49,15 +49,15 @@ def test_who_holds_it_is_told_with_what_they_do(db: Path) -> None:
     lock.release()
 
 
-def test_of_one_who_was_killed_word_is_left_until_the_next_comes(db: Path) -> None:
-    with _holding(db) as process:
+def test_a_killed_holder_is_remembered_until_the_next_one(db: Path) -> None:
+    with hold_lock(db) as process:
         process.send_signal(signal.SIGKILL)
     assert current_holder(str(db)) is None
-    left = crashed_holder(str(db))
-    assert left is not None
-    assert left.activity == "reading 기사\\ud800 of a batch"
+    crashed = crashed_holder(str(db))
+    assert crashed is not None
+    assert crashed.activity == "reading 기사\\ud800 of a batch"
     lock = Lock(str(db), "scan")
-    assert lock.previous_holder == left
+    assert lock.previous_holder == crashed
     lock.release()
     assert crashed_holder(str(db)) is None
 
@@ -71,7 +71,7 @@ while True:
 """
 
 
-def test_whoever_looks_who_holds_it_keeps_nobody_from_taking_it(db: Path) -> None:
+def test_reading_the_holder_does_not_block_a_writer(db: Path) -> None:
     Lock(str(db), "scan").release()
     with subprocess.Popen([sys.executable, "-c", _LOOK, str(db)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -84,29 +84,29 @@ def test_whoever_looks_who_holds_it_keeps_nobody_from_taking_it(db: Path) -> Non
             process.kill()
 
 
-def test_it_is_one_lock_by_whatever_link_the_database_is_reached(db: Path, tmp_path: Path) -> None:
+def test_a_database_has_one_lock_for_all_its_links(db: Path, tmp_path: Path) -> None:
     db.touch()
     (tmp_path / "link.db").symlink_to(db)
     (tmp_path / "linked").symlink_to(tmp_path)
-    with _holding(db):
-        for other in (tmp_path / "link.db", tmp_path / "linked" / db.name):
-            assert current_holder(str(other)) == current_holder(str(db))
+    with hold_lock(db):
+        for path in (tmp_path / "link.db", tmp_path / "linked" / db.name):
+            assert current_holder(str(path)) == current_holder(str(db))
             with pytest.raises(DatabaseBusyError):
-                Lock(str(other), "scan")
+                Lock(str(path), "scan")
 
 
-def test_long_words_are_cut_and_short_ones_leave_nothing_of_them(db: Path) -> None:
+def test_a_long_activity_is_cut_and_a_shorter_one_replaces_it_fully(db: Path) -> None:
     lock = Lock(str(db), "scan")
     lock.set_activity("가" * 5000)
-    found = current_holder(str(db))
-    assert found is not None
-    assert found.activity.startswith("가가가")
+    holder = current_holder(str(db))
+    assert holder is not None
+    assert holder.activity.startswith("가가가")
     lock.set_activity("")
-    assert current_holder(str(db)) == LockHolder(found.description)
+    assert current_holder(str(db)) == LockHolder(holder.description)
     lock.release()
 
 
-def test_a_link_planted_in_its_place_is_not_followed(db: Path, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_lock_is_not_followed(db: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     os.symlink(tmp_path / "mine", f"{db}.lock")
     with pytest.raises(DatabaseUnreadableError):

@@ -1,4 +1,4 @@
-"""Migrations that have run somewhere stay as they are, and a schema that is not as they make it is found and put right."""
+"""Released migrations never change, and a schema that differs from the migrations is found and repaired."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.schemas import later
 
 DIGESTS = {"0001_base": "39bce90ddd876ff5bc031785316129f239e358c9c287fa70be66f74ce2f463c0"}
-"""Migration → SHA-256 of the statements that it runs on a new database, one a line. From the first
-release on a line is added with a migration and never changed: databases that ran another form of it would stay different for good. Write
-another migration instead."""
+"""Migration → SHA-256 of the statements that it runs on a new database, one a line.
+
+From the first release on, a migration adds a line, and no line ever changes: databases that ran another form would stay different for
+good. Write another migration instead.
+"""
 
 
 def statements() -> Iterator[tuple[str, str]]:
-    """(migration, what it runs on a database that the ones before it made)."""
+    """(migration, the statements that it runs on a database of the previous migrations)."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         db = Database(connection)
         for migration in list(schema.migrations.pending(db)):
-            ran: list[str] = []
-            connection.set_trace_callback(ran.append)
+            executed: list[str] = []
+            connection.set_trace_callback(executed.append)
             migration.fn(db)
             connection.set_trace_callback(None)
-            yield migration.name, "\n".join(ran)
+            yield migration.name, "\n".join(executed)
 
 
 def test_a_migration_is_never_altered() -> None:
-    """Where this fails for a migration of yours that is new: add the line that it shows to DIGESTS."""
-    found = {name: hashlib.sha256(ran.encode()).hexdigest() for name, ran in statements()}
-    assert found == DIGESTS
-    assert found.keys() == schema.MIGRATION_NAMES
+    """If this fails for your new migration, add the line from the output to DIGESTS."""
+    digests = {name: hashlib.sha256(executed.encode()).hexdigest() for name, executed in statements()}
+    assert digests == DIGESTS
+    assert digests.keys() == schema.MIGRATION_NAMES
 
 
 # Databases of other versions
 
 
-def made(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     return connection
@@ -61,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_database_of_an_older_version_is_brought_up_to_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_of_an_older_version_is_migrated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = run(folder, "dump", "--logical", "-f", "json").out
     later(monkeypatch, "ALTER TABLE pages ADD COLUMN more TEXT")
     with pytest.raises(errors.DatabaseUnreadableError, match="dedup scan"), open_database(str(folder / "dedup.db")):
@@ -70,12 +72,12 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(folder: Path, monk
     assert run(folder, "scan").code == 0
     assert run(folder, "dump", "--logical", "-f", "json").out == before
     assert doctor(folder).json()["findings"] == []
-    with closing(made(folder / "dedup.db")) as connection:
+    with closing(connect(folder / "dedup.db")) as connection:
         assert connection.execute("SELECT count(*), count(more) FROM pages").fetchone() == (3, 0)
         assert schema.differences(Database(connection)) == []
     monkeypatch.undo()
-    ran = run(folder, "scan")
-    assert (ran.code, "newer version" in ran.err, "9999_later" in ran.err) == (3, True, True)
+    result = run(folder, "scan")
+    assert (result.code, "newer version" in result.err, "9999_later" in result.err) == (3, True, True)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(folder: Path, monk
         ("UPDATE revisions SET page_id = page_id + 99", "foreign keys would be broken"),
     ],
 )
-def test_a_migration_that_fails_leaves_the_database_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch, sql: str, words: str) -> None:
+def test_a_failed_migration_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, sql: str, words: str) -> None:
     before = run(folder, "dump", "--logical", "-f", "json").out
     later(monkeypatch, sql)
     with pytest.raises(errors.DatabaseUnreadableError, match=words), open_writable(str(folder / "dedup.db"), "test"):
@@ -96,27 +98,27 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(folder: Path, monk
 
 
 def content(connection: sqlite3.Connection) -> list[str]:
-    """All tables with their rows, without SQLite's own."""
+    """All tables with their rows, without SQLite's own tables."""
     return [line for line in connection.iterdump() if "sqlite_stat" not in line and "ANALYZE" not in line]
 
 
 @pytest.mark.parametrize("args", [("scan",), ("status",), ("reindex",), ("backup", "kept.db"), ("doctor",), ("doctor", "--repair")])
 def test_a_database_of_a_development_version_is_refused(folder: Path, args: tuple[str, ...]) -> None:
-    with closing(made(folder / "dedup.db")) as connection:
+    with closing(connect(folder / "dedup.db")) as connection:
         connection.execute("UPDATE _sqlite_migrations SET name = '0001_first'")
         before = content(connection)
-    ran = run(folder, *args)
-    assert ran.code == (1 if args[0] == "doctor" else 3)
-    told = ran.out + ran.err
-    assert "was written by a version of dedup before the first release and cannot be migrated" in told
-    assert "the crawl into a new database." in told
-    assert args[0] == "doctor" or ran.err.count("\n") == 1
-    with closing(made(folder / "dedup.db")) as connection:
+    result = run(folder, *args)
+    assert result.code == (1 if args[0] == "doctor" else 3)
+    output = result.out + result.err
+    assert "was written by a version of dedup before the first release and cannot be migrated" in output
+    assert "the crawl into a new database." in output
+    assert args[0] == "doctor" or result.err.count("\n") == 1
+    with closing(connect(folder / "dedup.db")) as connection:
         assert content(connection) == before
     assert not (folder / "kept.db").exists()
 
 
-# What the doctor says and does
+# `doctor` and the schema
 
 ALTERED = {
     "an index that is missing": "DROP INDEX matches_text_b",
@@ -137,38 +139,38 @@ def doctor(folder: Path, *options: str) -> CommandResult:
 
 
 @pytest.mark.parametrize("script", ALTERED.values(), ids=ALTERED)
-def test_what_is_derived_of_the_schema_is_found_and_made_again(folder: Path, script: str) -> None:
+def test_altered_views_indexes_and_triggers_are_found_and_rebuilt(folder: Path, script: str) -> None:
     before = run(folder, "dump", "--logical", "-f", "json").out
-    with closing(made(folder / "dedup.db")) as connection:
+    with closing(connect(folder / "dedup.db")) as connection:
         connection.executescript(script)
         names = {d.name for d in schema.differences(Database(connection))}
     assert names
-    ran = doctor(folder)
-    assert ran.code == 1
-    told = [f for f in ran.json()["findings"] if f["check"] == "database"]
-    assert {name for name in names if any(f" {name} is " in f["message"] and f["repairable"] for f in told)} == names
-    ran = doctor(folder, "--repair")
-    assert (ran.code, ran.json()["findings"]) == (0, [])
-    with closing(made(folder / "dedup.db")) as connection:
+    result = doctor(folder)
+    assert result.code == 1
+    findings = [f for f in result.json()["findings"] if f["check"] == "database"]
+    assert {name for name in names if any(f" {name} is " in f["message"] and f["repairable"] for f in findings)} == names
+    result = doctor(folder, "--repair")
+    assert (result.code, result.json()["findings"]) == (0, [])
+    with closing(connect(folder / "dedup.db")) as connection:
         assert schema.differences(Database(connection)) == []
         assert connection.execute("SELECT count(*) FROM summaries").fetchone() == (3,)
     assert run(folder, "dump", "--logical", "-f", "json").out == before
 
 
 @pytest.mark.parametrize("script", ["PRAGMA foreign_keys=OFF; DROP TABLE readings", "ALTER TABLE pages DROP COLUMN current_sighting_id"])
-def test_a_table_that_was_lost_is_told_and_not_made_again(folder: Path, script: str) -> None:
-    with closing(made(folder / "dedup.db")) as connection:
+def test_a_lost_table_is_reported_and_not_rebuilt(folder: Path, script: str) -> None:
+    with closing(connect(folder / "dedup.db")) as connection:
         for view in ("history", "articles", "cluster_details", "current_articles", "duplicates"):
             connection.execute(f"DROP VIEW {view}")
         connection.executescript(f"DROP INDEX pages_current_sighting; DROP TRIGGER dirty_page_current_sighting_updated; {script}")
     for options in ((), ("--repair",)):
-        ran = doctor(folder, *options)
-        assert ran.code == 1
-        (told,) = (f for f in ran.json()["findings"] if f["message"].startswith("the table "))
-        assert not told["repairable"]
+        result = doctor(folder, *options)
+        assert result.code == 1
+        (finding,) = (f for f in result.json()["findings"] if f["message"].startswith("the table "))
+        assert not finding["repairable"]
 
 
-def test_what_others_add_is_theirs(folder: Path) -> None:
-    with closing(made(folder / "dedup.db")) as connection:
+def test_additions_of_users_to_the_schema_are_kept(folder: Path) -> None:
+    with closing(connect(folder / "dedup.db")) as connection:
         connection.executescript("CREATE TABLE notes (a); CREATE INDEX notes_a ON notes (a); CREATE VIEW seen AS SELECT url FROM pages")
     assert doctor(folder).json()["findings"] == []

@@ -1,4 +1,4 @@
-"""Full-text search: what is found, what is never found, and what becomes of its index."""
+"""Full-text search: what is found, what is never found, and how the index follows the database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.builders.crawl import words as invented
 from tests.builders.oracle import assert_holds
 from tests.builders.search import NOBODY, filled, numbered, scanned, search_page, titles
 
-# What a text is found by
+# Search terms
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ from tests.builders.search import NOBODY, filled, numbered, scanned, search_page
         ("", ""),
     ],
 )
-def test_a_text_is_found_by_pairs_of_its_hangul_and_by_whole_words(text: str, expected: str) -> None:
+def test_search_terms_are_pairs_of_hangul_and_whole_words(text: str, expected: str) -> None:
     assert tokenizer.tokenise(text) == expected.split()
 
 
@@ -67,23 +67,23 @@ TEXTS = st.text(st.one_of(st.sampled_from("가나다각 a1美ㄱ-'\"*\0\u0301é�
 
 @settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
-def test_texts_are_split_together_as_each_alone(texts: list[str]) -> None:
-    assert [one.split() for one in tokenizer.tokenise_texts(texts)] == [tokenizer.tokenise(text) for text in texts]
+def test_texts_give_the_same_terms_alone_and_in_a_batch(texts: list[str]) -> None:
+    assert [terms.split() for terms in tokenizer.tokenise_texts(texts)] == [tokenizer.tokenise(text) for text in texts]
     assert [len(tokenizer.blank_separators(fold(text))) for text in texts] == [len(fold(text)) for text in texts]
 
 
 @settings(deadline=None)
 @given(TEXTS, st.integers(0, 40), st.integers(1, 20))
 @example("예산안이 의결됐다", 1, 3)
-def test_what_stands_in_a_text_is_asked_of_the_index_by_words_that_the_text_has(text: str, begin: int, number: int) -> None:
-    """For any piece of any text that its own pattern finds in it: nothing is looked for that would leave the text out."""
+def test_a_query_uses_only_terms_that_matching_texts_have(text: str, begin: int, number: int) -> None:
+    """For any piece of any text that the pattern of the piece finds: no term of the query excludes the text."""
     piece = tokenizer.blank_separators(fold(text))[begin : begin + number].strip()
     for term in parse_query(f'"{piece}"').terms:
         if term.pattern.search(tokenizer.blank_separators(fold(text))):
             assert set(term.words) <= set(tokenizer.tokenise(text))
 
 
-# What is found
+# Matches
 
 BODIES = (
     "새솔시 의회가 예산안을 의결했다. 시장은 환영했다.",
@@ -95,19 +95,19 @@ BODIES = (
 
 
 @pytest.fixture(scope="module")
-def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def five_articles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("five")
     (folder / "crawl").mkdir()
-    made = [numbered(n, body, title=f"글 {n}", publisher=("한빛일보", "The Courier")[n % 2]) for n, body in enumerate(BODIES)]
-    scanned(folder / "crawl", folder / "dedup.db", *made)
+    articles = [numbered(n, body, title=f"글 {n}", publisher=("한빛일보", "The Courier")[n % 2]) for n, body in enumerate(BODIES)]
+    scanned(folder / "crawl", folder / "dedup.db", *articles)
     return folder / "dedup.db"
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("query", "expected"),
     [
         ("예산", [0, 2]),
-        ("예산안", [0]),  # 2 has both pairs, not behind one another
+        ("예산안", [0]),  # 2 has both pairs, but not in sequence
         ("산안", [0, 2]),
         ("의결했", [0]),
         ("예산 의결", [0, 2]),
@@ -141,41 +141,41 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("없는말", []),
     ],
 )
-def test_a_query_finds_these_and_no_others(five: Path, asked: str, expected: list[int] | None) -> None:
+def test_a_query_finds_exactly_the_matching_articles(five_articles: Path, query: str, expected: list[int] | None) -> None:
     if expected is None:
-        assert search_page(five, asked).problem
+        assert search_page(five_articles, query).problem
     else:
-        assert titles(five, asked) == [f"글 {n}" for n in expected]
+        assert titles(five_articles, query) == [f"글 {n}" for n in expected]
 
 
-def test_every_two_syllables_of_a_text_find_it(crawl: Path, db: Path) -> None:
-    """And whatever is found has them: against a plain look into every text."""
+def test_any_two_syllables_of_a_text_find_it(crawl: Path, db: Path) -> None:
+    """And every result contains them, compared with a search in every text."""
     rng = random.Random(7)
-    made = [numbered(n, " ".join(invented(rng, 30))) for n in range(40)]
-    scanned(crawl, db, *made)
-    runs = sorted({run for m in made for run in m.body.split()})
-    for run_ in rng.sample(runs, 60):
-        begin = rng.randrange(len(run_) - 1)
-        piece = run_[begin : begin + rng.randint(2, 4)]
-        assert titles(db, piece) == sorted(m.title for m in made if piece in m.body), piece
+    articles = [numbered(n, " ".join(invented(rng, 30))) for n in range(40)]
+    scanned(crawl, db, *articles)
+    words_ = sorted({run for m in articles for run in m.body.split()})
+    for word in rng.sample(words_, 60):
+        begin = rng.randrange(len(word) - 1)
+        piece = word[begin : begin + rng.randint(2, 4)]
+        assert titles(db, piece) == sorted(m.title for m in articles if piece in m.body), piece
 
 
-HOUSE = PublisherResolver([Publisher("새물결", ("한빛일보", "Hanbit"), ("901",), ("hanbit.example",))])
+PUBLISHERS = PublisherResolver([Publisher("새물결", ("한빛일보", "Hanbit"), ("901",), ("hanbit.example",))])
 
 
-@pytest.mark.parametrize("asked", ["새물결", "한빛일보", "한빛", "hanbit"])
-def test_a_publisher_is_found_under_every_name_of_its_house(crawl: Path, db: Path, asked: str) -> None:
-    """Whatever it printed: one of the names, or what is known by its id or its host."""
-    named = numbered(1, "본문이다", title="이름", oid="905", publisher="Hanbit")
+@pytest.mark.parametrize("name", ["새물결", "한빛일보", "한빛", "hanbit"])
+def test_a_publisher_is_found_by_each_of_its_names(crawl: Path, db: Path, name: str) -> None:
+    """The articles print one of the names, or are known by id or host."""
+    by_name = numbered(1, "본문이다", title="이름", oid="905", publisher="Hanbit")
     by_id = numbered(2, "본문이다", title="번호", oid="901", publisher="아무개")
     by_host = numbered(3, "본문이다", title="주소", oid="", publisher="", url="https://news.hanbit.example/3")
-    scanned(crawl, db, named, by_id, by_host, numbered(4, "본문이다", title="남", oid="902", publisher="딴집"))
-    assert titles(db, f"publisher:{asked}", HOUSE) == ["번호", "이름", "주소"]
-    assert titles(db, f"본문이다 -publisher:{asked}", HOUSE) == ["남"]
+    scanned(crawl, db, by_name, by_id, by_host, numbered(4, "본문이다", title="남", oid="902", publisher="딴집"))
+    assert titles(db, f"publisher:{name}", PUBLISHERS) == ["번호", "이름", "주소"]
+    assert titles(db, f"본문이다 -publisher:{name}", PUBLISHERS) == ["남"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "why"),
+    ("query", "reason"),
     [
         ("", "no letter or digit"),
         ('"" - * ()', "no letter or digit"),
@@ -186,10 +186,10 @@ def test_a_publisher_is_found_under_every_name_of_its_house(crawl: Path, db: Pat
         (" ".join(f"가나{n}" for n in range(33)), "more than 32"),
     ],
 )
-def test_what_cannot_be_looked_for_is_told_why(five: Path, asked: str, why: str) -> None:
-    found = search_page(five, asked)
-    assert why in found.problem
-    assert found.hits == ()
+def test_a_query_that_cannot_be_searched_is_reported_with_the_reason(five_articles: Path, query: str, reason: str) -> None:
+    result = search_page(five_articles, query)
+    assert reason in result.problem
+    assert result.hits == ()
 
 
 HOSTILE = [
@@ -224,63 +224,65 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("asked", HOSTILE)
-def test_no_query_raises(five: Path, asked: str) -> None:
-    found = search_page(five, asked)
-    assert "cannot be read" not in found.problem
+@pytest.mark.parametrize("query", HOSTILE)
+def test_no_hostile_query_raises(five_articles: Path, query: str) -> None:
+    result = search_page(five_articles, query)
+    assert "cannot be read" not in result.problem
 
 
 @settings(deadline=None)
 @given(st.text(st.one_of(st.sampled_from("가나다 ab*\"'-:()^{}+\0title:"), st.characters()), max_size=60))
-def test_no_query_at_all_raises(five: Path, asked: str) -> None:
-    assert "cannot be read" not in search_page(five, asked).problem
+def test_no_generated_query_raises(five_articles: Path, query: str) -> None:
+    assert "cannot be read" not in search_page(five_articles, query).problem
 
 
 # Pages of results
 
 
-def test_results_come_newest_first_in_pages_that_join(crawl: Path, db: Path) -> None:
+def test_results_are_newest_first_and_pages_have_no_gaps(crawl: Path, db: Path) -> None:
     scanned(crawl, db, *(numbered(n, f"예산 이야기 {n}") for n in range(25)))
-    seen: list[str] = []
+    result_urls: list[str] = []
     before, pages = None, 0
     while True:
-        found = search_page(db, "예산", before, 10)
-        seen += [hit.url for hit in found.hits]
+        results = search_page(db, "예산", before, 10)
+        result_urls += [hit.url for hit in results.hits]
         pages += 1
-        before = found.next_cursor
+        before = results.next_cursor
         if before is None:
             break
-    with closing(sqlite3.connect(db)) as asked:
-        by_key = [u for (u,) in asked.execute("SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id ORDER BY r.id DESC")]
-    assert (seen, pages) == (by_key, 3)
+    with closing(sqlite3.connect(db)) as connection:
+        expected_urls = [
+            u for (u,) in connection.execute("SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id ORDER BY r.id DESC")
+        ]
+    assert (result_urls, pages) == (expected_urls, 3)
 
 
-def test_a_page_that_is_full_and_the_last_has_no_next_one(crawl: Path, db: Path) -> None:
+def test_a_full_last_page_has_no_next_page(crawl: Path, db: Path) -> None:
     scanned(crawl, db, *(numbered(n, f"예산 이야기 {n}") for n in range(10)))
     assert search_page(db, "예산", limit=10).next_cursor is None
 
 
 @pytest.mark.parametrize("before", ["", "x", "AAAA", "9" * 400, "가", "__________8"])
-def test_a_place_that_is_none_is_told(five: Path, before: str) -> None:
-    assert "not a valid cursor" in search_page(five, "예산", before).problem
+def test_an_invalid_cursor_is_reported(five_articles: Path, before: str) -> None:
+    assert "not a valid cursor" in search_page(five_articles, "예산", before).problem
 
 
-def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that the index gives and that are not meant cost time; nothing is left out for it."""
+def test_a_page_ends_at_its_row_limit_and_the_next_page_continues(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of the index that do not match cost time. They end a page early, and no match is lost."""
     monkeypatch.setattr(searcher, "_CHUNK_ROWS", 4)
     scanned(crawl, db, numbered(0, "예산안 하나"), *(numbered(n, f"예산 산안 {n}") for n in range(1, 30)))
     before, pages, hits = None, 0, 0
     while True:
         with open_database(str(db)) as database:
-            found = search_revisions(database, NOBODY, "예산안", before, 1, 7)
-        pages, hits, before = pages + 1, hits + len(found.hits), found.next_cursor
+            results = search_revisions(database, NOBODY, "예산안", before, 1, 7)
+        pages, hits, before = pages + 1, hits + len(results.hits), results.next_cursor
         if before is None:
             break
     assert hits == 1
     assert pages > 3
 
 
-def test_no_hit_is_lost_between_two_chunks_of_candidates(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_match_is_lost_between_two_chunks_of_candidates(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every fifth candidate matches: the first one after each chunk of four."""
     monkeypatch.setattr(searcher, "_CHUNK_ROWS", 4)
     scanned(crawl, db, *(numbered(n, f"{'예산안' if n % 5 == 0 else '예산 산안'} {n}") for n in range(20)))
@@ -288,7 +290,7 @@ def test_no_hit_is_lost_between_two_chunks_of_candidates(crawl: Path, db: Path, 
     assert len(search_page(db, "예산안").hits) == 4
 
 
-# What is shown
+# Display
 
 
 def hit_texts(pieces: highlight.HighlightedText | None) -> list[str]:
@@ -296,7 +298,7 @@ def hit_texts(pieces: highlight.HighlightedText | None) -> list[str]:
     return [text for text, hit in pieces if hit]
 
 
-def test_a_hit_shows_its_page_its_last_crawl_and_what_stands_around_it(crawl: Path, db: Path) -> None:
+def test_a_hit_has_its_page_its_last_crawl_and_a_snippet(crawl: Path, db: Path) -> None:
     first = numbered(1, "앞 " * 200 + "예산안을 의결했다. " + "뒤 " * 200, title="예산 소식", crawled_at="2026-03-02 00:30:00")
     scanned(crawl, db, first)
     numbered(1, first.body, title="예산 소식", crawled_at="2026-03-03 00:30:00").write(crawl, "again.md")
@@ -313,7 +315,7 @@ def test_a_hit_shows_its_page_its_last_crawl_and_what_stands_around_it(crawl: Pa
     assert len(pieces_to_text(hit.snippet)) < 300
 
 
-def test_an_earlier_text_is_found_and_is_told_not_to_be_what_the_page_shows(crawl: Path, db: Path) -> None:
+def test_an_earlier_revision_is_found_and_marked_as_not_current(crawl: Path, db: Path) -> None:
     scanned(crawl, db, numbered(1, "예산은 100억이다", crawled_at="2026-03-02 00:30:00"))
     numbered(1, "예산은 200억이다", crawled_at="2026-03-03 00:30:00").write(crawl, "later.md")
     running.scan(crawl, db)
@@ -327,16 +329,16 @@ def test_an_earlier_text_is_found_and_is_told_not_to_be_what_the_page_shows(craw
 @example("e\u0301e\u0301 가각", "가각")
 @example("👩‍👧 예산 " * 60, "예산")
 @example("ßß예산ß", "예산")
-def test_a_snippet_is_a_stretch_of_the_text_and_its_hits_are_whole_characters(text: str, asked: str) -> None:
-    terms = parse_query(asked).terms
-    shown = " ".join(unicodedata.normalize("NFC", text).split())
+def test_a_snippet_is_part_of_the_text_and_splits_no_character(text: str, query: str) -> None:
+    terms = parse_query(query).terms
+    displayed = " ".join(unicodedata.normalize("NFC", text).split())
     pieces = highlight.snippet(text, terms)
-    whole = highlight.highlight(text, terms)
-    assert pieces_to_text(whole) == shown
-    assert pieces_to_text(pieces).strip(highlight.ELLIPSIS) in shown
-    edges = {0, *(m.end() for m in highlight._GRAPHEMES.finditer(shown))}
+    highlighted = highlight.highlight(text, terms)
+    assert pieces_to_text(highlighted) == displayed
+    assert pieces_to_text(pieces).strip(highlight.ELLIPSIS) in displayed
+    edges = {0, *(m.end() for m in highlight._GRAPHEMES.finditer(displayed))}
     at = 0
-    for piece, _ in whole:
+    for piece, _ in highlighted:
         at += len(piece)
         assert at in edges
 
@@ -344,15 +346,15 @@ def test_a_snippet_is_a_stretch_of_the_text_and_its_hits_are_whole_characters(te
 # The index follows the database
 
 
-def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_index_is_filled_in_steps_and_search_reports_its_coverage(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.search.indexer.MAX_STEP_REVISIONS", 4)
     for n in range(10):
         numbered(n, f"예산 이야기 {n}").write(crawl)
     running.scan(crawl, db)
-    asked = iter([False, False, True])
+    stop_answers = iter([False, False, True])
     with open_writable(str(db), "test") as database:
         search = SearchIndexer(database)
-        assert search.update(should_stop=lambda: next(asked)) == IndexProgress(8, 2)
+        assert search.update(should_stop=lambda: next(stop_answers)) == IndexProgress(8, 2)
         search.close()
         assert index_coverage(database) == IndexCoverage(8, 10)
     assert search_page(db, "예산").coverage == IndexCoverage(8, 10)
@@ -362,31 +364,33 @@ def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl:
     assert len(search_page(db, "예산").hits) == 10
 
 
-def test_no_time_enters_nothing(crawl: Path, db: Path) -> None:
+def test_an_update_without_time_indexes_nothing(crawl: Path, db: Path) -> None:
     numbered(1, "예산 이야기").write(crawl)
     running.scan(crawl, db)
     assert filled(db, 0.0) == IndexProgress(0, 1)
 
 
-def overwritten(crawl: Path, db: Path) -> None:
-    """The last revision goes, a crawl being read again, this time whole: as a state that the page had before. Its key is another
-    page's then."""
-    whole = numbered(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
-    again = numbered(1, whole.body, crawled_at="2026-03-03 00:30:00")
-    whole.write(crawl)
-    replace(again, body="철거된 육교 이야기", claim=again.digest).write(crawl, "again.md")
+def reuse_a_revision_id(crawl: Path, db: Path) -> None:
+    """The file of the last revision is read again with an earlier state of the page.
+
+    The revision is deleted, and another page gets its id.
+    """
+    original = numbered(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
+    reread = numbered(1, original.body, crawled_at="2026-03-03 00:30:00")
+    original.write(crawl)
+    replace(reread, body="철거된 육교 이야기", claim=reread.digest).write(crawl, "again.md")
     scanned(crawl, db)
     assert titles(db, "육교") == ["제목1"]
-    again.write(crawl, "again.md")
+    reread.write(crawl, "again.md")
     running.scan(crawl, db)
     numbered(2, "항구에서 온 소식").write(crawl)
     running.scan(crawl, db)
-    with closing(sqlite3.connect(db)) as asked:
-        assert asked.execute("SELECT count(*), max(id) FROM revisions").fetchone() == (2, 2), "no key was given out again"
+    with closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("SELECT count(*), max(id) FROM revisions").fetchone() == (2, 2), "no id was reused"
 
 
-def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_before(crawl: Path, db: Path) -> None:
-    overwritten(crawl, db)
+def test_a_reused_revision_id_finds_the_new_text_only(crawl: Path, db: Path) -> None:
+    reuse_a_revision_id(crawl, db)
     assert titles(db, "육교") == []
     filled(db)
     assert titles(db, "육교") == []
@@ -396,26 +400,26 @@ def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_be
     assert_holds(crawl, db)
 
 
-def test_a_process_that_goes_on_notices_that_a_key_was_given_out_again(crawl: Path, db: Path) -> None:
-    """It has no reason to hold everything against the database, as a start has that finds another text under the last key."""
-    whole = numbered(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
-    again = replace(whole, crawled_at="2026-03-03 00:30:00")
-    whole.write(crawl)
-    replace(again, body="철거된 육교 이야기", claim=again.digest).write(crawl, "again.md")
-    with running.session(crawl, db) as opened:
-        search = SearchIndexer(opened.database)
-        for article, name in ((again, "again.md"), (numbered(2, "항구에서 온 소식"), None)):
-            Scan(opened).run()
+def test_a_running_process_notices_a_reused_revision_id(crawl: Path, db: Path) -> None:
+    """A start compares the last id with the database. A running process has no reason to."""
+    original = numbered(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
+    reread = replace(original, crawled_at="2026-03-03 00:30:00")
+    original.write(crawl)
+    replace(reread, body="철거된 육교 이야기", claim=reread.digest).write(crawl, "again.md")
+    with running.session(crawl, db) as session:
+        search = SearchIndexer(session.database)
+        for article, name in ((reread, "again.md"), (numbered(2, "항구에서 온 소식"), None)):
+            Scan(session).run()
             search.update()
             article.write(crawl, name)
-        Scan(opened).run()
+        Scan(session).run()
         search.update()
         search.close()
     assert titles(db, "항구") == ["제목2"]
     assert titles(db, "육교") == []
 
 
-def test_a_text_whose_publisher_is_told_otherwise_is_found_by_the_new_name(crawl: Path, db: Path) -> None:
+def test_a_text_with_a_changed_publisher_is_found_by_the_new_name(crawl: Path, db: Path) -> None:
     scanned(crawl, db, numbered(1, "예산안 이야기", publisher="옛이름", crawled_at="2026-03-02 00:30:00"))
     numbered(1, "예산안 이야기", publisher="새이름", crawled_at="2026-03-03 00:30:00").write(crawl, "later.md")
     running.scan(crawl, db)
@@ -424,7 +428,7 @@ def test_a_text_whose_publisher_is_told_otherwise_is_found_by_the_new_name(crawl
     assert titles(db, "publisher:옛이름") == []
 
 
-def test_the_same_crawl_read_again_with_another_publisher_is_found_by_that(crawl: Path, db: Path) -> None:
+def test_a_crawl_read_again_with_another_publisher_is_found_by_the_new_name(crawl: Path, db: Path) -> None:
     scanned(crawl, db, numbered(1, "예산안 이야기", publisher="옛이름"))
     numbered(1, "예산안 이야기", publisher="새이름").write(crawl)
     running.scan(crawl, db)
@@ -432,14 +436,14 @@ def test_the_same_crawl_read_again_with_another_publisher_is_found_by_that(crawl
     assert titles(db, "publisher:새이름") == ["제목1"]
 
 
-def test_a_text_that_no_counted_crawl_shows_is_not_found(crawl: Path, db: Path) -> None:
+def test_a_text_without_a_counted_sighting_is_not_found(crawl: Path, db: Path) -> None:
     scanned(crawl, db, numbered(1, "예산안 이야기"))
-    with closing(sqlite3.connect(db, isolation_level=None)) as asked:
-        asked.execute("UPDATE sightings SET status = 'overruled'")
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("UPDATE sightings SET status = 'overruled'")
     assert titles(db, "예산안") == []
 
 
-def test_a_pruned_text_is_found_by_its_title_alone_and_wholly_when_a_file_shows_it_again(tmp_path: Path) -> None:
+def test_a_pruned_text_is_found_by_its_title_only_until_a_file_shows_it_again(tmp_path: Path) -> None:
     folder = tmp_path
     (folder / "crawl").mkdir()
     (folder / "config.toml").write_text(
@@ -455,8 +459,8 @@ def test_a_pruned_text_is_found_by_its_title_alone_and_wholly_when_a_file_shows_
     assert run(folder, "scan").code == 0
     assert run(folder, "prune").code == 0
     assert titles(db, "육교") == []
-    found = [hit for hit in search_page(db, "title:제목1").hits if hit.snippet is None]
-    assert [hit.pruned_at is not None for hit in found] == [True]
+    hits = [hit for hit in search_page(db, "title:제목1").hits if hit.snippet is None]
+    assert [hit.pruned_at is not None for hit in hits] == [True]
     with open_writable(str(db), "test") as database:
         rebuild(database)
     assert titles(db, "육교") == []

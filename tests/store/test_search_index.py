@@ -1,4 +1,4 @@
-"""The search index: its file, whatever is wrong with that, and those who fill it."""
+"""The search index: its file, its damage, and how scans and the daemon fill it."""
 
 from __future__ import annotations
 
@@ -23,87 +23,87 @@ from tests.builders.private_files import KINDS, mode_of, plant, unharmed
 from tests.builders.processes import patched
 from tests.builders.search import filled, numbered, scanned, search_page, titles
 
-# Its file
+# The file
 
 
-def revisions_found(db: Path, asked: str = "이야기") -> int:
-    return len(search_page(db, asked).hits)
+def count_hits(db: Path, query: str = "이야기") -> int:
+    return len(search_page(db, query).hits)
 
 
-def three(crawl: Path, db: Path) -> Path:
+def index_three_articles(crawl: Path, db: Path) -> Path:
     scanned(crawl, db, *(numbered(n, f"예산 이야기 {n}") for n in range(3)))
     return Path(f"{db}.search")
 
 
-def test_the_index_is_its_owners_alone(crawl: Path, db: Path) -> None:
+def test_only_the_owner_can_read_the_index(crawl: Path, db: Path) -> None:
     before = os.umask(0)
     try:
-        place = three(crawl, db)
+        place = index_three_articles(crawl, db)
         assert mode_of(place) == 0o600
         with open_writable(str(db), "test") as database:
             search = SearchIndexer(database)
             search.update()
-            beside = {p.name for p in place.parent.iterdir() if p.name.startswith(place.name) and mode_of(p) & 0o077}
+            readable = {p.name for p in place.parent.iterdir() if p.name.startswith(place.name) and mode_of(p) & 0o077}
             search.close()
-        assert beside == set()
+        assert readable == set()
     finally:
         os.umask(before)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("end", ["", "-wal", "-journal"])
-def test_something_else_in_its_place_is_not_touched_and_never_in_the_way(crawl: Path, db: Path, kind: str, end: str) -> None:
+def test_a_planted_file_in_place_of_the_index_is_not_changed(crawl: Path, db: Path, kind: str, end: str) -> None:
     numbered(1, "예산 이야기").write(crawl)
     running.scan(crawl, db)
     target = plant(Path(f"{db}.search{end}"), kind)
-    made = filled(db)
+    progress = filled(db)
     assert unharmed(target, kind)
     if kind == "folder":
-        assert made.problem
+        assert progress.problem
         assert search_page(db, "예산").hits == ()
     else:
-        assert made == IndexProgress(1, 0)
-        assert revisions_found(db) == 1
+        assert progress == IndexProgress(1, 0)
+        assert count_hits(db) == 1
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link"])
 @pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
-def test_nothing_is_written_through_a_link_beside_an_index_that_is_whole(crawl: Path, db: Path, kind: str, end: str) -> None:
-    """SQLite would take what it leads to for its own."""
-    place = three(crawl, db)
+def test_nothing_is_written_through_a_link_beside_a_valid_index(crawl: Path, db: Path, kind: str, end: str) -> None:
+    """SQLite would take the target of the link for its own file."""
+    place = index_three_articles(crawl, db)
     target = plant(Path(f"{place}{end}"), kind)
     numbered(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
     assert search_page(db, "이야기").problem
     assert filled(db) == IndexProgress(4, 0)
     assert unharmed(target, kind)
-    assert revisions_found(db) == 4
+    assert count_hits(db) == 4
 
 
-def scribble(place: Path) -> None:
-    with place.open("r+b") as opened:
-        opened.seek(4096)
-        opened.write(random.Random(1).randbytes(place.stat().st_size - 4096))
+def overwrite(place: Path) -> None:
+    with place.open("r+b") as file:
+        file.seek(4096)
+        file.write(random.Random(1).randbytes(place.stat().st_size - 4096))
 
 
 def forget_meta(place: Path) -> None:
-    with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("DELETE FROM meta WHERE key = 'last_revision'")
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM meta WHERE key = 'last_revision'")
 
 
 def another_recipe(place: Path) -> None:
-    with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("UPDATE meta SET value = 'fts0' WHERE key = 'recipe'")
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET value = 'fts0' WHERE key = 'recipe'")
 
 
 def another_uuid(place: Path) -> None:
-    with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("UPDATE meta SET value = 'another' WHERE key = 'uuid'")
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET value = 'another' WHERE key = 'uuid'")
 
 
 def wrong_kind(place: Path) -> None:
-    with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("UPDATE meta SET value = 'many' WHERE key = 'last_revision'")
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        connection.execute("UPDATE meta SET value = 'many' WHERE key = 'last_revision'")
 
 
 DAMAGE = {
@@ -111,39 +111,39 @@ DAMAGE = {
     "empty": lambda p: os.truncate(p, 0),
     "cut short": lambda p: os.truncate(p, p.stat().st_size // 2),
     "text": lambda p: p.write_text("no index at all" * 1000),
-    "scribbled over": scribble,
-    "without its standing": forget_meta,
+    "scribbled over": overwrite,
+    "without its state": forget_meta,
     "of another recipe": another_recipe,
     "of another database": another_uuid,
-    "with a standing that is none": wrong_kind,
+    "with an invalid state": wrong_kind,
 }
 
 
-@pytest.mark.parametrize("harm", DAMAGE)
-def test_whatever_is_wrong_with_the_index_it_is_made_again(crawl: Path, db: Path, harm: str) -> None:
-    place = three(crawl, db)
-    DAMAGE[harm](place)
-    asked = search_page(db, "이야기")
-    assert (asked.hits == () and asked.problem) or len(asked.hits) == 3
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_index_is_rebuilt(crawl: Path, db: Path, damage: str) -> None:
+    place = index_three_articles(crawl, db)
+    DAMAGE[damage](place)
+    result = search_page(db, "이야기")
+    assert (result.hits == () and result.problem) or len(result.hits) == 3
     numbered(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
-    made = filled(db)
-    assert (made.remaining, made.problem) == (0, "")
-    assert revisions_found(db) == 4
+    progress = filled(db)
+    assert (progress.remaining, progress.problem) == (0, "")
+    assert count_hits(db) == 4
     assert_sound(db)
 
 
-def test_an_older_copy_of_the_database_finds_what_it_has_and_nothing_else(crawl: Path, db: Path, tmp_path: Path) -> None:
-    """Keys are given out anew there, to other texts than before."""
-    three(crawl, db)
+def test_an_older_copy_of_the_database_finds_only_its_own_texts(crawl: Path, db: Path, tmp_path: Path) -> None:
+    """The older copy assigns the same revision ids to other texts."""
+    index_three_articles(crawl, db)
     shutil.copy(db, tmp_path / "older")
     numbered(7, "육교 이야기").write(crawl)
     numbered(8, "터널 이야기").write(crawl)
     running.scan(crawl, db)
     filled(db)
-    assert revisions_found(db) == 5
-    for gone in crawl.glob("*_000000000[78]*"):
-        gone.unlink()
+    assert count_hits(db) == 5
+    for path in crawl.glob("*_000000000[78]*"):
+        path.unlink()
     shutil.copy(tmp_path / "older", db)
     assert search_page(db, "이야기").coverage.indexed == 0
     assert titles(db, "육교") == []
@@ -152,11 +152,11 @@ def test_an_older_copy_of_the_database_finds_what_it_has_and_nothing_else(crawl:
     running.scan(crawl, db)
     assert search_page(db, "이야기").coverage.indexed == 0
     filled(db)
-    assert [titles(db, asked) for asked in ("육교", "터널", "다리", "항구")] == [[], [], ["제목9"], ["제목10"]]
+    assert [titles(db, query) for query in ("육교", "터널", "다리", "항구")] == [[], [], ["제목9"], ["제목10"]]
     assert search_page(db, "이야기").coverage == IndexCoverage(5, 5)
 
 
-def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before(tmp_path: Path) -> None:
+def test_a_restored_backup_does_not_use_the_index_of_the_replaced_database(tmp_path: Path) -> None:
     folder = tmp_path
     for name, body in (("crawl", "예산 이야기"), ("other", "육교 이야기")):
         numbered(1, body).write(folder / name)
@@ -172,25 +172,25 @@ def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before
 
 
 def test_a_backup_cannot_take_the_place_of_the_index(crawl: Path, db: Path) -> None:
-    three(crawl, db)
+    index_three_articles(crawl, db)
     for end in index_file.FILE_SUFFIXES:
         assert run(db.parent, "--database", db, "backup", f"{db}.search{end}").code == 2
 
 
-def test_an_index_that_cannot_be_written_is_told_once_and_hinders_nothing(
+def test_an_unwritable_index_is_reported_once_and_blocks_nothing(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     numbered(1, "예산 이야기").write(crawl)
     running.scan(crawl, db)
 
-    def full(*_: object) -> None:
+    def fail(*_: object) -> None:
         error = sqlite3.OperationalError("database or disk is full")
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
     monkeypatch.setattr("dedup.search.indexer.RETRY_SECONDS", 0.0)
     with monkeypatch.context() as patch, open_writable(str(db), "test") as database:
-        patch.setattr(index_tables, "add_revisions", full)
+        patch.setattr(index_tables, "add_revisions", fail)
         search = SearchIndexer(database)
         assert search.update().problem == "database or disk is full"
         assert search.update().problem == "database or disk is full"
@@ -200,84 +200,84 @@ def test_an_index_that_cannot_be_written_is_told_once_and_hinders_nothing(
         search.close()
 
 
-def test_without_fts5_search_says_so_and_nothing_else_is_different(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fts5_only_search_fails(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_file, "is_available", lambda: False)
     numbered(1, "예산 이야기").write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl, "--format", "json").json()["new"] == 1
     assert not Path(f"{db}.search").exists()
-    ran = run(db.parent, "--database", db, "search", "예산")
-    assert ran.code == 3
-    assert "FTS5" in ran.err
+    result = run(db.parent, "--database", db, "search", "예산")
+    assert result.code == 3
+    assert "FTS5" in result.err
 
 
 # Commands and the daemon
 
 
-def found_by(folder: Path, *args: str | Path) -> CommandResult:
+def run_search(folder: Path, *args: str | Path) -> CommandResult:
     return run(folder, "--database", folder / "dedup.db", "search", *args)
 
 
-def test_a_scan_fills_the_index_and_the_command_finds_it(crawl: Path, db: Path) -> None:
+def test_a_scan_fills_the_index_for_dedup_search(crawl: Path, db: Path) -> None:
     numbered(1, "새솔시 예산안을 의결했다", title='=예산 "소식"').write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl).code == 0
-    ran = found_by(db.parent, "예산안", "--format", "json")
-    (row,) = ran.json()
+    result = run_search(db.parent, "예산안", "--format", "json")
+    (row,) = result.json()
     assert (row["title"], row["current"], row["pruned_at"]) == ('=예산 "소식"', True, None)
     assert [piece["text"] for piece in row["snippet"] if piece["hit"]] == ["예산안"]
-    assert "'=예산" in found_by(db.parent, "예산안", "--format", "csv").out
-    shown = found_by(db.parent, "예산안")
-    assert "새솔시 예산안을 의결했다" in shown.out
-    assert "1 text\n" in shown.out
-    assert shown.err == ""
+    assert "'=예산" in run_search(db.parent, "예산안", "--format", "csv").out
+    text_output = run_search(db.parent, "예산안")
+    assert "새솔시 예산안을 의결했다" in text_output.out
+    assert "1 text\n" in text_output.out
+    assert text_output.err == ""
 
 
-def test_the_command_tells_why_it_cannot_look_and_how_far_it_reaches(crawl: Path, db: Path) -> None:
+def test_dedup_search_reports_errors_and_its_coverage(crawl: Path, db: Path) -> None:
     for n in range(2):
         numbered(n, f"예산 이야기 {n}").write(crawl)
     running.scan(crawl, db)
-    assert "there is no search index yet" in found_by(db.parent, "예산").err
-    assert found_by(db.parent, "월").code == 2
+    assert "there is no search index yet" in run_search(db.parent, "예산").err
+    assert run_search(db.parent, "월").code == 2
     filled(db)
     numbered(2, "예산 이야기 2").write(crawl)
     running.scan(crawl, db)
-    ran = found_by(db.parent, "예산", "--limit", "1")
-    assert "1 text, and more" in ran.out
-    assert "Search reaches 2 of 3 texts" in ran.err
+    result = run_search(db.parent, "예산", "--limit", "1")
+    assert "1 text, and more" in result.out
+    assert "Search reaches 2 of 3 texts" in result.err
     assert run(db.parent, "--database", db, "status", "--format", "json").json()["search"] == {"indexed": 2, "total": 3}
     assert "covers 2 of 3 texts" in run(db.parent, "--database", db, "status").out
 
 
-def test_reindex_makes_the_whole_index_anew(crawl: Path, db: Path) -> None:
-    place = three(crawl, db)
-    scribble(place)
+def test_reindex_rebuilds_the_whole_index(crawl: Path, db: Path) -> None:
+    place = index_three_articles(crawl, db)
+    overwrite(place)
     assert run(db.parent, "--database", db, "reindex", "--search", "--format", "json").json() == {"indexed_texts": 3}
-    assert revisions_found(db) == 3
+    assert count_hits(db) == 3
 
 
-def test_a_configuration_can_leave_the_index_out(crawl: Path, db: Path) -> None:
+def test_the_index_can_be_turned_off(crawl: Path, db: Path) -> None:
     (db.parent / "config.toml").write_text("[crawl]\nsettle_seconds = 0.0\n[search]\nindex = false\n")
     numbered(1, "예산 이야기").write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl).code == 0
     assert not Path(f"{db}.search").exists()
 
 
-def test_the_command_shows_nothing_that_a_terminal_would_obey(crawl: Path, db: Path) -> None:
+def test_dedup_search_escapes_control_characters(crawl: Path, db: Path) -> None:
     scanned(crawl, db, numbered(1, "예산 \x1b[2J\u202e이야기", title="예산 \x1b]0;x\x07", publisher="\x1b[31m"))
-    shown = found_by(db.parent, "예산").out
-    assert "\x1b" not in shown
-    assert "\u202e" not in shown
-    assert "예산" in shown
+    output = run_search(db.parent, "예산").out
+    assert "\x1b" not in output
+    assert "\u202e" not in output
+    assert "예산" in output
 
 
-def test_the_daemon_lets_search_reach_what_it_takes_in(crawl: Path, db: Path) -> None:
+def test_the_daemon_indexes_new_articles(crawl: Path, db: Path) -> None:
     numbered(1, "예산 이야기 1").write(crawl)
     with watching(crawl, db, interval=NEVER) as daemon:
-        daemon.wait_until(lambda: Path(f"{db}.search").exists() and revisions_found(db) == 1)
+        daemon.wait_until(lambda: Path(f"{db}.search").exists() and count_hits(db) == 1)
         numbered(2, "예산 이야기 2").write(crawl)
-        daemon.wait_until(lambda: revisions_found(db) == 2)
+        daemon.wait_until(lambda: count_hits(db) == 2)
         Path(f"{db}.search").unlink()
         numbered(3, "예산 이야기 3").write(crawl)
-        daemon.wait_until(lambda: revisions_found(db) == 3)
+        daemon.wait_until(lambda: count_hits(db) == 3)
         assert daemon.leave(signal.SIGTERM) == 0
     assert_holds(crawl, db)
 
@@ -294,41 +294,41 @@ indexer.SearchIndexer._replace_revisions = slowly
 """
 
 
-def held(db: Path) -> int:
+def count_indexed(db: Path) -> int:
     with open_database(str(db)) as database:
         return index_coverage(database).indexed
 
 
-def test_files_go_before_search_and_the_daemon_leaves_however_much_is_to_be_entered(crawl: Path, db: Path) -> None:
+def test_files_come_before_indexing_and_the_daemon_exits_with_work_left(crawl: Path, db: Path) -> None:
     for n in range(60):
         numbered(n, f"예산 이야기 {n}").write(crawl)
     with watching(crawl, db, interval=NEVER, under=patched(SLOW)) as daemon:
-        daemon.wait_until(lambda: held(db) > 1)
+        daemon.wait_until(lambda: count_indexed(db) > 1)
         numbered(60, "예산 이야기 60").write(crawl)
         daemon.wait_until(lambda: daemon.recorded() == 61)
-        assert held(db) < 60
+        assert count_indexed(db) < 60
         assert daemon.leave(signal.SIGTERM) == 0
-    assert held(db) < 60
+    assert count_indexed(db) < 60
     filled(db)
-    assert revisions_found(db) == 61
+    assert count_hits(db) == 61
     assert_holds(crawl, db)
 
 
 # Doctor
 
 
-def of_search(found: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    return [f for f in found if "the search index" in f["message"]]
+def search_index_findings(findings: Iterable[dict[str, str]]) -> list[dict[str, str]]:
+    return [f for f in findings if "the search index" in f["message"]]
 
 
-def drop_held(place: Path) -> None:
-    with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("DELETE FROM indexed_revisions WHERE revision = 2")
+def drop_revision(place: Path) -> None:
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM indexed_revisions WHERE revision = 2")
 
 
 def drop_words(place: Path) -> None:
-    with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("INSERT INTO words (words) VALUES ('delete-all')")
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
 
 
 HARM: dict[str, tuple[str, str]] = {
@@ -342,19 +342,19 @@ HARM: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("harm", HARM)
-def test_the_doctor_finds_what_is_wrong_with_the_index_and_repairs_it(crawl: Path, db: Path, harm: str) -> None:
+@pytest.mark.parametrize("damage", HARM)
+def test_doctor_finds_and_repairs_a_damaged_index(crawl: Path, db: Path, damage: str) -> None:
     (db.parent / "config.toml").write_text(f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = 0.0\n[database]\npath = "{db}"\n')
     for n in range(3):
         numbered(n, f"예산 이야기 {n}").write(crawl)
     assert run(db.parent, "scan").code == 0
-    assert of_search(run(db.parent, "doctor", "--format", "json").json()["findings"]) == []
-    (DAMAGE | {"lacks one": drop_held, "finds nothing": drop_words})[harm](Path(f"{db}.search"))
-    (told,) = of_search(run(db.parent, "doctor", "--format", "json").json()["findings"])
-    severity, why = HARM[harm]
-    assert told["severity"] == severity
-    assert why in told["message"]
-    mended = run(db.parent, "doctor", "--repair", "--format", "json").json()
-    assert any("search index" in sentence for sentence in mended["repaired"])
-    assert of_search(mended["findings"]) == []
-    assert revisions_found(db) == 3
+    assert search_index_findings(run(db.parent, "doctor", "--format", "json").json()["findings"]) == []
+    (DAMAGE | {"lacks one": drop_revision, "finds nothing": drop_words})[damage](Path(f"{db}.search"))
+    (finding,) = search_index_findings(run(db.parent, "doctor", "--format", "json").json()["findings"])
+    severity, words = HARM[damage]
+    assert finding["severity"] == severity
+    assert words in finding["message"]
+    repair = run(db.parent, "doctor", "--repair", "--format", "json").json()
+    assert any("search index" in sentence for sentence in repair["repaired"])
+    assert search_index_findings(repair["findings"]) == []
+    assert count_hits(db) == 3

@@ -1,4 +1,4 @@
-"""Work for one file is bounded: by counts of characters and comparisons, never by a clock. Long work gives signs of life."""
+"""Counts of characters and comparisons bound the work for one file, never a clock. Long work sends heartbeats."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ from dedup.pipeline.recipes import build_change_rules
 from dedup.pipeline.session import build_extract_options
 from dedup.pipeline.workers import WorkerPool
 from dedup.runtime import heartbeat
-from dedup.search import SearchIndexer
-from dedup.search import tokenizer as found_by
+from dedup.search import SearchIndexer, tokenizer
 from dedup.similarity import overlap
 from dedup.store import open_database, open_writable
 from dedup.store.rows import FileStamp
@@ -49,7 +48,7 @@ OPTIONS = build_extract_options(Settings())
 
 
 class Beats:
-    """Counts signs of life."""
+    """Counts heartbeats."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -58,26 +57,26 @@ class Beats:
         self.number += 1
 
 
-# Signs of life
+# Heartbeats
 
 
-def test_a_beat_is_heard_by_the_innermost_listener_of_its_own_thread() -> None:
+def test_a_beat_reaches_the_innermost_listener_of_its_thread() -> None:
     outer, inner = Beats(), Beats()
     heartbeat.beat()
     with heartbeat.listen_to_beats(outer):
         heartbeat.beat()
         with heartbeat.listen_to_beats(inner):
             heartbeat.beat()
-        another = threading.Thread(target=heartbeat.beat)
-        another.start()
-        another.join()
+        thread = threading.Thread(target=heartbeat.beat)
+        thread.start()
+        thread.join()
         assert list(heartbeat.with_beats(range(7), 3)) == list(range(7))
     heartbeat.beat()
     assert (outer.number, inner.number) == (1 + 2, 1)
 
 
-def likes(folder: Path, number: int, length: int = 120, publisher: str = "신문 {}") -> list[Path]:
-    """So many pages with similar texts."""
+def write_similar_pages(folder: Path, number: int, length: int = 120, publisher: str = "신문 {}") -> list[Path]:
+    """Write `number` pages with similar texts."""
     rng = random.Random(3)
     story = prose(rng, length)
     return [
@@ -87,25 +86,25 @@ def likes(folder: Path, number: int, length: int = 120, publisher: str = "신문
 
 
 def test_a_batch_beats_for_each_file_and_each_comparison(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    likes(crawl, 6)
+    write_similar_pages(crawl, 6)
     beats = Beats()
-    judged: list[int] = []
-    real = MatchCriteria.assess
+    beat_counts: list[int] = []
+    original = MatchCriteria.assess
 
-    def counted(*args: Any, **kw: Any) -> Any:
-        judged.append(beats.number)
-        return real(*args, **kw)
+    def count_beats(*args: Any, **kw: Any) -> Any:
+        beat_counts.append(beats.number)
+        return original(*args, **kw)
 
-    monkeypatch.setattr(MatchCriteria, "assess", counted)
+    monkeypatch.setattr(MatchCriteria, "assess", count_beats)
     with heartbeat.listen_to_beats(beats):
         running.scan(crawl, db)
-    assert judged[0] >= 6  # a file each, before the first comparison
-    assert len(judged) >= 5
-    assert all(later - sooner >= 2 for sooner, later in zip(judged, [*judged[1:], beats.number], strict=True))
+    assert beat_counts[0] >= 6  # one for each file before the first comparison
+    assert len(beat_counts) >= 5
+    assert all(later - earlier >= 2 for earlier, later in zip(beat_counts, [*beat_counts[1:], beats.number], strict=True))
 
 
-def test_a_change_and_the_search_index_beat(crawl: Path, db: Path) -> None:
-    likes(crawl, 3)
+def test_classification_and_search_indexing_beat(crawl: Path, db: Path) -> None:
+    write_similar_pages(crawl, 3)
     running.scan(crawl, db)
     beats = Beats()
     with open_writable(str(db), "test") as database, heartbeat.listen_to_beats(beats):
@@ -121,76 +120,76 @@ def test_a_change_and_the_search_index_beat(crawl: Path, db: Path) -> None:
     assert beats.number >= 3
 
 
-def test_the_daemon_hears_the_work_of_its_rounds(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    likes(crawl, 4)
+def test_a_round_of_the_daemon_beats_while_it_works(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_similar_pages(crawl, 4)
     stop = threading.Event()
-    during: list[int] = []
-    real, examined = HealthReporter.beat, extract_files
+    beats: list[int] = []
+    original_beat, original_extract = HealthReporter.beat, extract_files
 
     def beat(self: HealthReporter) -> None:
-        during.append(1)
-        real(self)
+        beats.append(1)
+        original_beat(self)
 
-    def examining(*args: Any) -> Any:
-        before = len(during)
-        found = examined(*args)
-        assert len(during) - before >= 4
+    def extract(*args: Any) -> Any:
+        before = len(beats)
+        result = original_extract(*args)
+        assert len(beats) - before >= 4
         stop.set()
-        return found
+        return result
 
     monkeypatch.setattr(HealthReporter, "beat", beat)
-    monkeypatch.setattr("dedup.pipeline.workers.extract_files", examining)
+    monkeypatch.setattr("dedup.pipeline.workers.extract_files", extract)
     with running.session(crawl, db) as session:
         loop.run(session, stop)
     assert stop.is_set()
-    heard = len(during)
+    beats_of_round = len(beats)
     heartbeat.beat()
-    assert len(during) == heard
+    assert len(beats) == beats_of_round
 
 
-def test_a_process_that_examines_sends_signs_of_life_before_its_answer(crawl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = likes(crawl, 3)
-    those = [CrawlFile(1, os.fsencode(crawl), b"", os.fsencode(p.name), FileStamp(0, 0, 0, 0)) for p in files]
+def test_a_worker_process_sends_heartbeats_before_its_answer(crawl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = write_similar_pages(crawl, 3)
+    crawl_files = [CrawlFile(1, os.fsencode(crawl), b"", os.fsencode(p.name), FileStamp(0, 0, 0, 0)) for p in files]
     monkeypatch.setattr(workers, "HEARTBEAT_SECONDS", 0)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    ours, theirs = socket.socketpair()
-    here = Connection(ours.detach())
-    here.send(OPTIONS)
-    here.send(those)
-    half = socket.socket(fileno=os.dup(here.fileno()))
-    half.shutdown(socket.SHUT_WR)
-    workers.serve(theirs.detach())
-    got: list[Any] = []
-    while not got or got[-1] is None:
-        got.append(here.recv())
-    half.close()
-    here.close()
-    assert got[:-1] == [None] * (len(got) - 1)
-    assert len(got) > 3
-    examined, records = got[-1]
-    assert (examined, records) == (extract_files(those, OPTIONS), [])
+    parent, child = socket.socketpair()
+    connection = Connection(parent.detach())
+    connection.send(OPTIONS)
+    connection.send(crawl_files)
+    duplicate = socket.socket(fileno=os.dup(connection.fileno()))
+    duplicate.shutdown(socket.SHUT_WR)
+    workers.serve(child.detach())
+    messages: list[Any] = []
+    while not messages or messages[-1] is None:
+        messages.append(connection.recv())
+    duplicate.close()
+    connection.close()
+    assert messages[:-1] == [None] * (len(messages) - 1)
+    assert len(messages) > 3
+    results, records = messages[-1]
+    assert (results, records) == (extract_files(crawl_files, OPTIONS), [])
 
 
-def test_waiting_for_a_process_is_a_sign_of_life_only_while_that_gives_some() -> None:
+def test_waiting_for_workers_beats_only_while_the_workers_beat() -> None:
     beats = Beats()
-    examiners = WorkerPool(OPTIONS, 2)
+    pool = WorkerPool(OPTIONS, 2)
 
     class Slow(Future[Any]):
-        asked = 0
+        calls = 0
 
         def result(self, timeout: float | None = None) -> Any:
-            self.asked += 1
-            if self.asked in (2, 3):
-                examiners._heartbeats += 1
-            if self.asked <= 6:
+            self.calls += 1
+            if self.calls in (2, 3):
+                pool._heartbeats += 1
+            if self.calls <= 6:
                 raise NotYetError
             return []
 
     slow = Slow()
-    examiners._pending.append(([], slow))
+    pool._pending.append(([], slow))
     with heartbeat.listen_to_beats(beats):
-        assert examiners.take_oldest(threading.Event()) == []
-    assert (slow.asked, beats.number) == (7, 2)
+        assert pool.take_oldest(threading.Event()) == []
+    assert (slow.calls, beats.number) == (7, 2)
 
 
 # Reading
@@ -201,30 +200,30 @@ REFERENCES = st.sampled_from(["&", "&amp", "&amp;", "&#1", "&#x41;", "&#00000000
 
 @given(st.lists(REFERENCES, max_size=30).map("".join), st.integers(1, 20))
 @settings(max_examples=400, deadline=None)
-def test_unescaping_block_by_block_is_unescaping(text: str, block: int) -> None:
+def test_unescaping_in_blocks_gives_the_same_text(text: str, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(markdown, "_BLOCK_CHARACTERS", block)
         assert markdown.unescape(text) == html.unescape(text)
 
 
 def test_a_body_is_unescaped_once_for_all_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
-    unescaped: list[int] = []
-    real = markdown.unescape
+    lengths: list[int] = []
+    original = markdown.unescape
 
-    def counted(text: str) -> str:
-        unescaped.append(len(text))
-        return real(text)
+    def count(text: str) -> str:
+        lengths.append(len(text))
+        return original(text)
 
-    monkeypatch.setattr(markdown, "unescape", counted)
+    monkeypatch.setattr(markdown, "unescape", count)
     article = ArticleFile(body="&#x1F916 " * 2000, claim="0" * 32)
     reading = markdown.read_markdown(article.render().encode(), OPTIONS.read_options)
     assert reading.article is not None
     assert reading.article.check.status == "mismatched"
-    assert sum(unescaped) < 3 * len(article.render())
+    assert sum(lengths) < 3 * len(article.render())
 
 
 @pytest.mark.parametrize(("rules", "verified"), [(1, True), (5, True), (15, False), (39, True)])
-def test_of_very_many_possible_ends_the_first_and_the_last_are_held_against_the_claim(
+def test_of_many_possible_ends_the_first_and_last_are_checked_against_the_claim(
     monkeypatch: pytest.MonkeyPatch, rules: int, verified: bool
 ) -> None:
     monkeypatch.setattr(markdown, "_MAX_BODY_ENDS", 10)
@@ -243,18 +242,18 @@ def test_of_very_many_possible_ends_the_first_and_the_last_are_held_against_the_
 PIECES = ["가나다", "마바 사", ". ", "z", "\n", "1,000", "00 ", "\u0301", "\u200d", "🇰", "“", "”", "word "]
 
 
-def changed(rng: random.Random, text: str) -> str:
+def edit_randomly(rng: random.Random, text: str) -> str:
     for _ in range(rng.randrange(1, 4)):
         at = rng.randrange(len(text) + 1)
-        until = min(len(text), at + rng.randrange(400))
-        some = "".join(rng.choices(PIECES, k=rng.randrange(60)))
-        text = rng.choice((text[:at] + text[until:], text[:at] + some + text[at:], text[:at] + some + text[until:]))
+        end = min(len(text), at + rng.randrange(400))
+        insertion = "".join(rng.choices(PIECES, k=rng.randrange(60)))
+        text = rng.choice((text[:at] + text[end:], text[:at] + insertion + text[at:], text[:at] + insertion + text[end:]))
     return text
 
 
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Texts of some thousand characters are long ones."""
+    """Lower the limits: texts of a few thousand characters count as long."""
     monkeypatch.setattr(stretches, "_CUT_RARITY", 64)
     monkeypatch.setattr(stretches, "_MIN_PIECE_CHARACTERS", 16)
     monkeypatch.setattr(stretches, "_MAX_PIECE_CHARACTERS", 256)
@@ -267,91 +266,93 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_stretches_make_up_both_texts_and_split_no_grapheme_or_number(seed: int) -> None:
     rng = random.Random(seed)
     base = "".join(rng.choices(PIECES[: rng.randrange(2, len(PIECES))], k=rng.randrange(3000)))
-    one, other = (diff.clean(changed(rng, base)) for _ in range(2))
-    found = list(stretches.find_stretches(one, other))
-    for side, text in enumerate((one, other)):
-        assert "".join(stretch[side] + stretch[2] for stretch in found) == text
+    before, after = (diff.clean(edit_randomly(rng, base)) for _ in range(2))
+    pieces = list(stretches.find_stretches(before, after))
+    for side, text in enumerate((before, after)):
+        assert "".join(stretch[side] + stretch[2] for stretch in pieces) == text
         graphemes = {m.start() for m in regex.finditer(r"\X", text)} | {len(text)}
         at = 0
-        for stretch in found:
+        for stretch in pieces:
             for part in (stretch[side], stretch[2]):
                 at += len(part)
                 assert at in graphemes
                 assert not regex.search(r"\d[.,]?\Z", text[:at]) or not regex.match(r"[.,]?\d", text[at:])
-    operations = diff.compare(one, other)
-    assert diff.text_before(operations) == one
-    assert diff.text_after(operations) == other
+    operations = diff.compare(before, after)
+    assert diff.text_before(operations) == before
+    assert diff.text_after(operations) == after
 
 
 @pytest.mark.usefixtures("_short")
 def test_stretches_find_most_of_what_two_long_texts_have_in_common() -> None:
     rng = random.Random(5)
     base = " ".join(prose(rng, 3000))
-    other = "Begin. " + base[:5000] + "something else here " + base[5000:9000] + base[9100:] + " End."
-    same = sum(len(stretch[2]) for stretch in stretches.find_stretches(base, other))
-    assert same > 0.9 * len(base)
+    after = "Begin. " + base[:5000] + "something else here " + base[5000:9000] + base[9100:] + " End."
+    common_length = sum(len(stretch[2]) for stretch in stretches.find_stretches(base, after))
+    assert common_length > 0.9 * len(base)
 
 
-def test_of_long_texts_only_what_differs_is_split_into_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
-    split: list[int] = []
-    real = diff.split_sentences.__globals__["_split"]
+def test_only_the_difference_of_long_texts_is_split_into_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    original = diff.split_sentences.__globals__["_split"]
 
-    def counted(text: str) -> list[str]:
-        split.append(len(text))
-        found: list[str] = real(text)
-        return found
+    def count(text: str) -> list[str]:
+        lengths.append(len(text))
+        result: list[str] = original(text)
+        return result
 
-    monkeypatch.setitem(diff.split_sentences.__globals__, "_split", counted)
+    monkeypatch.setitem(diff.split_sentences.__globals__, "_split", count)
     rng = random.Random(6)
     body = "\n".join(rng.choices("abcdefghijklmnop", k=150_000))
     body = body[:200_000] + "\nThe price is 300 dollars.\n" + body[200_001:]
-    found = classify_change(PageState("t", body), PageState("t", body.replace("300", "900")), PageHistory(), build_change_rules(Settings()))
-    assert [(e.kind, e.before, e.after) for e in found.evidence][:1] == [("amount", "300 dollars", "900 dollars")] or (
-        "300" in found.evidence[0].before and "900" in found.evidence[0].after
+    result = classify_change(
+        PageState("t", body), PageState("t", body.replace("300", "900")), PageHistory(), build_change_rules(Settings())
     )
-    assert found.severity == "major"
-    assert sum(split) < 40_000
+    assert [(e.kind, e.before, e.after) for e in result.evidence][:1] == [("amount", "300 dollars", "900 dollars")] or (
+        "300" in result.evidence[0].before and "900" in result.evidence[0].after
+    )
+    assert result.severity == "major"
+    assert sum(lengths) < 40_000
 
 
-def test_a_long_text_is_split_at_its_beginning_and_its_end_alone() -> None:
+def test_a_long_text_is_split_only_near_its_beginning_and_end() -> None:
     text = "Some words here. " * 40_000
-    found = diff.split_sentences(text)
-    assert "".join(found) == text
-    assert len(found) <= diff.MAX_SPLIT_CHARACTERS
-    assert max(map(len, found)) > len(text) - 2 * diff.MAX_SPLIT_CHARACTERS
-    assert found[0] == found[-1] == "Some words here. "
+    sentences = diff.split_sentences(text)
+    assert "".join(sentences) == text
+    assert len(sentences) <= diff.MAX_SPLIT_CHARACTERS
+    assert max(map(len, sentences)) > len(text) - 2 * diff.MAX_SPLIT_CHARACTERS
+    assert sentences[0] == sentences[-1] == "Some words here. "
 
 
 ORACLE = regex.compile(
     r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』"
     r"|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)"
 )
-"""What a quotation is. It looks at 600 characters for every mark that is never closed."""
+"""The definition of a quotation. It reads 600 characters for each mark that is never closed."""
 MARKS = st.sampled_from([*"“”\"「」『』‘’''가b \n.1_", "abcd", "'abcd'", "x" * 599])
 
 
 @given(st.lists(MARKS, max_size=25).map("".join))
 @settings(max_examples=400, deadline=None)
 @example("'abcd'a'abcd'")
-def test_quotations_are_those_of_the_expression(text: str) -> None:
+def test_quotations_match_the_regular_expression(text: str) -> None:
     assert lexicon.find_quotations(text) == [next(g for g in m.groups() if g) for m in ORACLE.finditer(text)]
 
 
-def test_evidence_reads_so_many_characters_and_looks_for_so_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_for: list[str] = []
-    read: list[int] = []
-    real, row = lexicon.contains_korean_name, evidence._row_evidence
+def test_evidence_reads_a_bounded_number_of_characters_and_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[str] = []
+    lengths: list[int] = []
+    original, original_row = lexicon.contains_korean_name, evidence._row_evidence
 
-    def counted(name: str, text: str) -> bool:
-        looked_for.append(name)
-        return real(name, text)
+    def count(name: str, text: str) -> bool:
+        searches.append(name)
+        return original(name, text)
 
-    def counted_row(one: Any, other: Any) -> Any:
-        read.append(sum(len(o.text) for o in (*one, *other)))
-        return row(one, other)
+    def count_row(before: Any, after: Any) -> Any:
+        lengths.append(sum(len(o.text) for o in (*before, *after)))
+        return original_row(before, after)
 
-    monkeypatch.setattr(evidence, "contains_korean_name", counted)
-    monkeypatch.setattr(evidence, "_row_evidence", counted_row)
+    monkeypatch.setattr(evidence, "contains_korean_name", count)
+    monkeypatch.setattr(evidence, "_row_evidence", count_row)
     monkeypatch.setattr(evidence, "MAX_COMPARED_CHARACTERS", 3000)
     names = [f"{a}{b}{c} 의원" for a in "김이박최정" for b in "가나다라마바사아" for c in "하후호희"]
     left = [diff.Operation("removed", ", ".join(names) + "."), diff.Operation("same", " ")]
@@ -359,71 +360,71 @@ def test_evidence_reads_so_many_characters_and_looks_for_so_many_names(monkeypat
     groups = [[left[0], right[0], left[1]] for _ in range(50)]
     assert evidence.collect_evidence(groups)
     assert len(names) > evidence.MAX_NAMES
-    assert 0 < len(looked_for) <= evidence.MAX_NAMES * len(read)
-    assert sum(read) <= 3000 + max(read)
+    assert 0 < len(searches) <= evidence.MAX_NAMES * len(lengths)
+    assert sum(lengths) <= 3000 + max(lengths)
 
 
 # Comparing
 
 
-def compared(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
-    """Text → with how many earlier ones it was compared."""
+def count_comparisons(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+    """Text id → number of earlier texts that the text was compared with."""
     numbers: dict[int, int] = {}
-    real = pair_confirmer.PairAssessor.assess
+    original = pair_confirmer.PairAssessor.assess
 
-    def counted(self: Any, a: int, b: int, **kw: Any) -> Any:
+    def count(self: Any, a: int, b: int, **kw: Any) -> Any:
         numbers[max(a, b)] = numbers.get(max(a, b), 0) + 1
-        return real(self, a, b, **kw)
+        return original(self, a, b, **kw)
 
-    monkeypatch.setattr(pair_confirmer.PairAssessor, "assess", counted)
+    monkeypatch.setattr(pair_confirmer.PairAssessor, "assess", count)
     running.scan(crawl, db)
     return numbers
 
 
 def test_large_texts_are_compared_with_few_others_and_each_keeps_a_match(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    likes(crawl, 9)
+    write_similar_pages(crawl, 9)
     monkeypatch.setattr(pair_confirmer, "MAX_COMPARED_CHARACTERS", 10)
-    assert set(compared(crawl, db, monkeypatch).values()) == {1}
+    assert set(count_comparisons(crawl, db, monkeypatch).values()) == {1}
     with open_database(str(db)) as database:
-        matched = {n for row in database.rows("SELECT text_a_id, text_b_id FROM matches") for n in row}
-        assert matched == {n for (n,) in database.rows("SELECT id FROM texts")}
+        text_ids = {n for row in database.rows("SELECT text_a_id, text_b_id FROM matches") for n in row}
+        assert text_ids == {n for (n,) in database.rows("SELECT id FROM texts")}
         assert database.value("SELECT count(*) FROM texts WHERE crowded = 1") == 7
 
 
-def test_usual_texts_are_compared_with_all_their_candidates(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    likes(crawl, 9)
-    assert sorted(compared(crawl, db, monkeypatch).values()) == list(range(1, 9))
+def test_texts_of_usual_length_are_compared_with_all_candidates(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_similar_pages(crawl, 9)
+    assert sorted(count_comparisons(crawl, db, monkeypatch).values()) == list(range(1, 9))
 
 
-def test_texts_that_do_not_fit_are_prepared_when_they_are_asked_for(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    likes(crawl, 6)
+def test_texts_beyond_the_cache_are_prepared_on_demand(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_similar_pages(crawl, 6)
     running.scan(crawl, db)
-    prepared: list[str] = []
+    bodies: list[str] = []
 
-    def counted(body: str) -> overlap.PreparedText:
-        prepared.append(body)
+    def count(body: str) -> overlap.PreparedText:
+        bodies.append(body)
         return overlap.prepare_text(body)
 
-    monkeypatch.setattr(text_cache, "prepare_text", counted)
+    monkeypatch.setattr(text_cache, "prepare_text", count)
     monkeypatch.setattr(text_cache, "MAX_CACHED_CHARACTERS", 100)
     with open_writable(str(db), "test") as database:
-        held = PreparedTextCache(database)
-        held.load(range(1, 7))
-        assert prepared == []
-        for other in range(2, 7):
-            held.get(1)
-            held.get(other)
-        assert len(prepared) == 6  # the one that is compared with the others is not prepared again
+        cache = PreparedTextCache(database)
+        cache.load(range(1, 7))
+        assert bodies == []
+        for text_id in range(2, 7):
+            cache.get(1)
+            cache.get(text_id)
+        assert len(bodies) == 6  # text 1 stays prepared
         monkeypatch.setattr(text_cache, "MAX_CACHED_CHARACTERS", 1_000_000)
-        held.load(range(1, 7))
-        assert len(prepared) == 6 + 4
+        cache.load(range(1, 7))
+        assert len(bodies) == 6 + 4
 
 
 def test_boilerplate_is_not_learned_from_long_texts(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(8)
-    frame = " ".join(prose(rng, 40))
+    passage = " ".join(prose(rng, 40))
     for n in range(7):
-        ArticleFile(body=" ".join(prose(rng, 60)) + "\n" + frame, aid=f"{n:010}", publisher="신문").write(crawl)
+        ArticleFile(body=" ".join(prose(rng, 60)) + "\n" + passage, aid=f"{n:010}", publisher="신문").write(crawl)
     monkeypatch.setattr(boilerplate, "MAX_LEARNED_CHARACTERS", 10)
     running.scan(crawl, db)
     with open_database(str(db)) as database:
@@ -439,22 +440,22 @@ def test_boilerplate_is_not_learned_from_long_texts(crawl: Path, db: Path, monke
 
 @given(st.text(alphabet="ab가나漢 .\0", max_size=60), st.integers(1, 7))
 @settings(max_examples=200, deadline=None)
-def test_what_a_text_is_found_by_does_not_depend_on_blocks(text: str, block: int) -> None:
-    whole = found_by.tokenise_texts([text, "가나"])
+def test_search_terms_do_not_depend_on_the_chunk_size(text: str, chunk_size: int) -> None:
+    expected = tokenizer.tokenise_texts([text, "가나"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(found_by, "_CHUNK_CODE_POINTS", block)
-        assert found_by.tokenise_texts([text, "가나"]) == whole
+        patch.setattr(tokenizer, "_CHUNK_CODE_POINTS", chunk_size)
+        assert tokenizer.tokenise_texts([text, "가나"]) == expected
 
 
 def test_a_step_of_the_search_index_is_bounded_by_characters(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    likes(crawl, 5)
+    write_similar_pages(crawl, 5)
     running.scan(crawl, db)
     monkeypatch.setattr("dedup.search.indexer.MAX_STEP_CHARACTERS", 10)
-    entered: list[int] = []
+    steps: list[int] = []
     with open_writable(str(db), "test") as database:
         search = SearchIndexer(database)
-        assert search.update(progress=entered.append).indexed == 5
+        assert search.update(progress=steps.append).indexed == 5
         search.close()
-        assert entered == [1] * 5
-        assert [len(store.search.revisions_after(database, 0, 5, most)) for most in (1, 1e9)] == [1, 5]
+        assert steps == [1] * 5
+        assert [len(store.search.revisions_after(database, 0, 5, limit)) for limit in (1, 1e9)] == [1, 5]
         assert len(store.search.revisions(database, [1, 2, 3], 1)) == 1

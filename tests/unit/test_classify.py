@@ -1,4 +1,4 @@
-"""What kind of change a change is: held against judgements made by hand."""
+"""The classification of changes, compared with judgements made by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def state(title: str, body: str, metadata: dict[str, str] | None = None) -> Page
     return PageState(title, body, tuple((PUBLISHED | (metadata or {})).items()))
 
 
-def judged(case: Case, past: PageHistory = PageHistory()) -> Classification:  # noqa: B008 - frozen
+def classify(case: Case, past: PageHistory = PageHistory()) -> Classification:  # noqa: B008 - frozen
     before = case.body
     for old, new in case.first:
         assert old in before
@@ -29,22 +29,24 @@ def judged(case: Case, past: PageHistory = PageHistory()) -> Classification:  # 
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_change_is_judged_as_a_reader_would(case: Case) -> None:
-    found = judged(case)
-    assert (found.kind, found.severity, found.silent, found.corrected) == (case.kind, case.severity, case.silent, case.corrected), found
-    told = {(e.kind, e.before, e.after) for e in found.evidence}
-    assert set(case.evidence) <= told
+def test_a_change_is_classified_as_a_reader_would(case: Case) -> None:
+    change = classify(case)
+    assert (change.kind, change.severity, change.silent, change.corrected) == (case.kind, case.severity, case.silent, case.corrected), (
+        change
+    )
+    evidence = {(e.kind, e.before, e.after) for e in change.evidence}
+    assert set(case.evidence) <= evidence
 
 
-def test_what_differs_beyond_the_sentences_that_are_looked_at_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_differences_beyond_the_row_limit_are_one_piece_of_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.changes.evidence.MAX_ROWS", 1)
     body = BODY.replace("반발했다", "강하게 비판했다").replace("120명", "1200명")
-    found = classify_change(state(TITLE, BODY), state(TITLE, body), PageHistory(), RULES)
-    assert found.kind == "substantive"
-    assert ("sentence", True) in {(e.kind, "1200명" in e.after) for e in found.evidence}
+    change = classify_change(state(TITLE, BODY), state(TITLE, body), PageHistory(), RULES)
+    assert change.kind == "substantive"
+    assert ("sentence", True) in {(e.kind, "1200명" in e.after) for e in change.evidence}
 
 
-def test_what_title_and_body_have_in_common_is_told_once() -> None:
+def test_evidence_in_both_title_and_body_is_listed_once() -> None:
     title, body = TITLE.replace("638", "639"), BODY.replace("638", "639")
-    found = classify_change(state(TITLE, BODY), state(title, body), PageHistory(), RULES)
-    assert [(e.kind, e.before, e.after) for e in found.evidence] == [("amount", "638조원", "639조원")]
+    change = classify_change(state(TITLE, BODY), state(title, body), PageHistory(), RULES)
+    assert [(e.kind, e.before, e.after) for e in change.evidence] == [("amount", "638조원", "639조원")]

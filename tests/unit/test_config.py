@@ -1,4 +1,4 @@
-"""config.toml: what is configured, checked, and where each value came from."""
+"""Reading config.toml: values, checks, and the origin of each value."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ SHIPPED = [ROOT / "config.toml", Path(dedup.__file__).parent / "share" / "config
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current directory, a home beside it, and no configuration anywhere."""
-    place = tmp_path / "here"
-    place.mkdir()
-    monkeypatch.chdir(place)
+    """An empty current directory, an empty home, and no configuration."""
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    return place
+    return directory
 
 
-def written(path: Path, content: str) -> Path:
+def write_text(path: Path, content: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content, encoding="utf-8")
     return path
 
 
 def plain(value: Any) -> Any:
-    """A setting as TOML would hold it."""
+    """A setting as TOML represents it."""
     if isinstance(value, tuple):
         return [plain(v) for v in value]
     return value.model_dump() if hasattr(value, "model_dump") else value
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=["root", "share"])
-def test_the_shipped_configuration_gives_every_key_its_default_and_no_other(file: Path) -> None:
+def test_the_shipped_configuration_lists_exactly_the_keys_and_defaults(file: Path) -> None:
     table = tomllib.loads(file.read_text("utf-8"))
-    given = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
+    values = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
     defaults = {key: plain(value) for key, value in flatten(Settings()) if "." in key}
-    assert list(given) == list(defaults)
+    assert list(values) == list(defaults)
     for key, value in defaults.items():
-        assert (given[key], type(given[key])) == (value, type(value)), key
+        assert (values[key], type(values[key])) == (value, type(value)), key
 
 
 def test_the_shipped_configuration_loads_as_the_defaults(here: Path) -> None:
-    loaded = load(str(SHIPPED[0]), database="d.db").settings
-    assert loaded == load(None, database="d.db").settings
+    settings = load(str(SHIPPED[0]), database="d.db").settings
+    assert settings == load(None, database="d.db").settings
 
 
 def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
@@ -70,14 +70,14 @@ def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def test_every_key_has_a_description_in_the_model() -> None:
-    """A section is described by its class."""
+    """The docstring of a section's class describes the section."""
     fields = dict(_fields(Settings))
     assert {"CrawlConfig.workers", "UrlRuleConfig.template", "ChannelConfig.entries", "AlertRuleConfig.at"} <= fields.keys()
     sections = {f"Settings.{name}" for name in Settings.model_fields} - {"Settings.alerts", "Settings.channels"}
     assert [name for name, field in fields.items() if not field.description and name not in sections] == []
 
 
-def test_the_defaults_are_those_of_the_design() -> None:
+def test_the_defaults_stay_the_same() -> None:
     settings = Settings()
     assert settings.crawl.settle_seconds == 2
     assert (settings.time.published_at, settings.time.crawled_at) == ("Asia/Seoul", "UTC")
@@ -86,7 +86,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.integrity.recipes[0] == "sha256(body)"
 
 
-def test_the_limits_of_relations_are_those_of_the_design() -> None:
+def test_the_defaults_of_duplicates_stay_the_same() -> None:
     assert Settings().duplicates.model_dump() == {
         "threshold": 0.7,
         "min_characters": 80,
@@ -111,8 +111,8 @@ _CHARACTERS = ("copy_characters", "excerpt_characters", "excerpt_passage", "long
 
 _RULE = "[channels]\nlog = { kind = 'log' }\n[[alerts]]\nname = 'a'\non = ['change']\nto = ['log']\n"
 
-# A line of TOML that is wrong, the key that the message names, and words that must be in it.
-WRONG = [
+# Invalid TOML, the key that the message names, and words of the message.
+MISTAKES = [
     ("[crawl]\npattern = ['*.md']", "crawl.pattern", "did you mean 'crawl.patterns'"),
     ("[crawl]\nsettle_second = 1", "crawl.settle_second", "did you mean 'crawl.settle_seconds'"),
     ("[crawl]\nmax_bytes = 5000", "crawl.max_bytes", "did you mean 'crawl.max_file_bytes'"),
@@ -221,83 +221,85 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("content", "key", "words"), WRONG, ids=lambda value: value if "\n" not in value else "")
-def test_a_mistake_is_told_in_one_line_with_key_file_and_what_is_wrong(here: Path, content: str, key: str, words: str) -> None:
-    file = written(here / "mine.toml", content)
-    with pytest.raises(ConfigError) as refused:
+@pytest.mark.parametrize(("content", "key", "words"), MISTAKES, ids=lambda value: value if "\n" not in value else "")
+def test_a_mistake_is_reported_in_one_line_with_key_and_file(here: Path, content: str, key: str, words: str) -> None:
+    file = write_text(here / "mine.toml", content)
+    with pytest.raises(ConfigError) as error:
         load(str(file))
-    message = str(refused.value)
+    message = str(error.value)
     assert message.startswith(f"{file}: {key}: ")
     assert words in message
     assert "\n" not in message
-    assert refused.value.exit_code == 2
+    assert error.value.exit_code == 2
 
 
-def test_an_unknown_key_is_told_before_other_mistakes(here: Path) -> None:
-    file = written(here / "mine.toml", "[crawl]\nsettle_seconds = 'x'\n[duplicates]\nthreshhold = 1\n")
+def test_an_unknown_key_is_reported_before_other_mistakes(here: Path) -> None:
+    file = write_text(here / "mine.toml", "[crawl]\nsettle_seconds = 'x'\n[duplicates]\nthreshhold = 1\n")
     with pytest.raises(ConfigError, match="threshhold"):
         load(str(file))
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"[crawl", "is not TOML"), (b"a = '\xff'", "cannot be read")])
-def test_a_file_that_is_no_toml_is_told_in_one_line(here: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_not_toml_is_reported_in_one_line(here: Path, content: bytes, words: str) -> None:
     (here / "mine.toml").write_bytes(content)
-    with pytest.raises(ConfigFileError, match=words) as refused:
+    with pytest.raises(ConfigFileError, match=words) as error:
         load("mine.toml")
-    assert str(refused.value).startswith("mine.toml: ")
-    assert "\n" not in str(refused.value)
+    assert str(error.value).startswith("mine.toml: ")
+    assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("asked", ["missing.toml", "."])
-def test_a_file_asked_for_must_be_there_even_if_others_are(here: Path, asked: str) -> None:
-    written(here / "config.toml", "")
-    with pytest.raises(DedupError) as refused:
-        load(asked)
-    assert str(refused.value).startswith(f"{asked}: ")
-    assert refused.value.exit_code == 2
+@pytest.mark.parametrize("name", ["missing.toml", "."])
+def test_a_file_named_explicitly_must_exist(here: Path, name: str) -> None:
+    write_text(here / "config.toml", "")
+    with pytest.raises(DedupError) as error:
+        load(name)
+    assert str(error.value).startswith(f"{name}: ")
+    assert error.value.exit_code == 2
 
 
-def test_files_are_looked_for_from_the_nearest_to_the_users_own(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_directory_comes_before_the_users_configuration(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def threshold(explicit: str | None = None) -> float:
         return load(explicit).settings.duplicates.threshold
 
     assert (config.find_config_file(None), threshold()) == (None, 0.7)
-    written(tmp_path / "home" / ".config" / "dedup" / "config.toml", "[duplicates]\nthreshold = 0.81")
+    write_text(tmp_path / "home" / ".config" / "dedup" / "config.toml", "[duplicates]\nthreshold = 0.81")
     assert threshold() == 0.81
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     assert threshold() == 0.7
-    written(tmp_path / "xdg" / "dedup" / "config.toml", "[duplicates]\nthreshold = 0.82")
+    write_text(tmp_path / "xdg" / "dedup" / "config.toml", "[duplicates]\nthreshold = 0.82")
     assert threshold() == 0.82
-    written(here / "config.toml", "[duplicates]\nthreshold = 0.83")
+    write_text(here / "config.toml", "[duplicates]\nthreshold = 0.83")
     assert threshold() == 0.83
-    asked = written(tmp_path / "asked.toml", "[duplicates]\nthreshold = 0.84")
-    assert threshold(str(asked)) == 0.84
+    explicit_file = write_text(tmp_path / "asked.toml", "[duplicates]\nthreshold = 0.84")
+    assert threshold(str(explicit_file)) == 0.84
 
 
-def test_relative_paths_count_from_the_file(here: Path, tmp_path: Path) -> None:
-    file = written(
+def test_relative_paths_start_at_the_folder_of_the_file(here: Path, tmp_path: Path) -> None:
+    file = write_text(
         tmp_path / "elsewhere" / "c.toml", "[crawl]\ndirectories = ['raw', '../b', '/srv/c', '~/d']\n[database]\npath = 'x/y.db'"
     )
-    loaded = load(str(file))
-    places = (tmp_path / "elsewhere" / "raw", tmp_path / "b", "/srv/c", tmp_path / "home" / "d")
-    assert loaded.settings.crawl.directories == tuple(map(str, places))
-    assert loaded.settings.database.path == str(tmp_path / "elsewhere" / "x" / "y.db")
-    assert loaded.file == file
+    loaded_config = load(str(file))
+    paths = (tmp_path / "elsewhere" / "raw", tmp_path / "b", "/srv/c", tmp_path / "home" / "d")
+    assert loaded_config.settings.crawl.directories == tuple(map(str, paths))
+    assert loaded_config.settings.database.path == str(tmp_path / "elsewhere" / "x" / "y.db")
+    assert loaded_config.file == file
 
 
-def test_the_default_database_lies_beside_the_file_or_in_the_current_directory(here: Path, tmp_path: Path) -> None:
+def test_the_default_database_is_beside_the_file_or_in_the_current_directory(here: Path, tmp_path: Path) -> None:
     assert load().settings.database.path == str(here / "dedup.db")
-    file = written(tmp_path / "elsewhere" / "c.toml", "")
+    file = write_text(tmp_path / "elsewhere" / "c.toml", "")
     assert load(str(file)).settings.database.path == str(tmp_path / "elsewhere" / "dedup.db")
 
 
-def test_the_command_line_wins_and_counts_from_the_current_directory(here: Path, tmp_path: Path) -> None:
-    file = written(tmp_path / "elsewhere" / "c.toml", "[crawl]\ndirectories = ['raw']\nsettle_seconds = 1.5\n[database]\npath = 'y.db'")
-    loaded = load(str(file), directories=("mine",), database="z.db")
-    assert loaded.settings.crawl.directories == (str(here / "mine"),)
-    assert loaded.settings.crawl.settle_seconds == 1.5
-    assert loaded.settings.database.path == str(here / "z.db")
-    assert {key: loaded.origins[key] for key in ("crawl.directories", "database.path", "crawl.settle_seconds", "crawl.patterns")} == {
+def test_the_command_line_wins_and_its_paths_start_at_the_current_directory(here: Path, tmp_path: Path) -> None:
+    file = write_text(tmp_path / "elsewhere" / "c.toml", "[crawl]\ndirectories = ['raw']\nsettle_seconds = 1.5\n[database]\npath = 'y.db'")
+    loaded_config = load(str(file), directories=("mine",), database="z.db")
+    assert loaded_config.settings.crawl.directories == (str(here / "mine"),)
+    assert loaded_config.settings.crawl.settle_seconds == 1.5
+    assert loaded_config.settings.database.path == str(here / "z.db")
+    assert {
+        key: loaded_config.origins[key] for key in ("crawl.directories", "database.path", "crawl.settle_seconds", "crawl.patterns")
+    } == {
         "crawl.directories": "command line",
         "database.path": "command line",
         "crawl.settle_seconds": str(file),
@@ -306,19 +308,19 @@ def test_the_command_line_wins_and_counts_from_the_current_directory(here: Path,
 
 
 def test_every_setting_has_an_origin(here: Path) -> None:
-    loaded = load()
-    assert set(loaded.origins) == {key for key, _ in flatten(loaded.settings)}
-    assert set(loaded.origins.values()) == {"default"}
+    loaded_config = load()
+    assert set(loaded_config.origins) == {key for key, _ in flatten(loaded_config.settings)}
+    assert set(loaded_config.origins.values()) == {"default"}
 
 
 @pytest.mark.parametrize("key", ["settle_seconds", "scan_interval_seconds"])
 def test_seconds_may_be_whole_numbers(here: Path, key: str) -> None:
-    file = written(here / "mine.toml", f"[crawl]\n{key} = 7")
+    file = write_text(here / "mine.toml", f"[crawl]\n{key} = 7")
     assert getattr(load(str(file)).settings.crawl, key) == 7.0
 
 
-def test_ones_own_site_rules_replace_the_shipped_ones(here: Path) -> None:
-    file = written(here / "mine.toml", "[[urls.rules]]\npattern = 'a.example/{x:d}'\ntemplate = 'https://b.example/{x}'")
+def test_configured_url_rules_replace_the_shipped_rules(here: Path) -> None:
+    file = write_text(here / "mine.toml", "[[urls.rules]]\npattern = 'a.example/{x:d}'\ntemplate = 'https://b.example/{x}'")
     canonicaliser = load(str(file)).settings.urls.build_canonicaliser()
     assert canonicaliser.canonicalise("https://a.example/1?x") == "https://b.example/1"
     assert canonicaliser.canonicalise("https://m.news.naver.com/article/1/2") == "https://m.news.naver.com/article/1/2"
@@ -326,27 +328,27 @@ def test_ones_own_site_rules_replace_the_shipped_ones(here: Path) -> None:
 
 @pytest.mark.parametrize("key", _SHARES)
 @pytest.mark.parametrize("value", ["0", "1", "0.0", "0.37", "1.0"])
-def test_a_share_may_be_any_from_none_to_all(here: Path, key: str, value: str) -> None:
-    file = written(here / "mine.toml", f"[duplicates]\n{key} = {value}")
+def test_a_share_is_any_number_from_0_to_1(here: Path, key: str, value: str) -> None:
+    file = write_text(here / "mine.toml", f"[duplicates]\n{key} = {value}")
     assert getattr(load(str(file)).settings.duplicates, key) == float(value)
 
 
 @pytest.mark.parametrize("key", _CHARACTERS)
 @pytest.mark.parametrize("value", [20, 100_000])
-def test_characters_may_be_as_few_as_a_run_has(here: Path, key: str, value: int) -> None:
-    file = written(here / "mine.toml", f"[duplicates]\n{key} = {value}")
+def test_character_limits_start_at_the_length_of_a_run(here: Path, key: str, value: int) -> None:
+    file = write_text(here / "mine.toml", f"[duplicates]\n{key} = {value}")
     assert getattr(load(str(file)).settings.duplicates, key) == value
 
 
 @pytest.mark.parametrize("articles", [0, 3, 17])
-def test_boilerplate_may_be_learned_from_three_articles_on_or_not_at_all(here: Path, articles: int) -> None:
-    file = written(here / "mine.toml", f"[duplicates]\nboilerplate_articles = {articles}\npassages = false")
+def test_boilerplate_articles_is_0_or_at_least_3(here: Path, articles: int) -> None:
+    file = write_text(here / "mine.toml", f"[duplicates]\nboilerplate_articles = {articles}\npassages = false")
     duplicates = load(str(file)).settings.duplicates
     assert (duplicates.boilerplate_articles, duplicates.passages) == (articles, False)
 
 
-def test_aliases_find_the_house_of_an_article(here: Path) -> None:
-    file = written(
+def test_aliases_resolve_to_the_publisher(here: Path) -> None:
+    file = write_text(
         here / "mine.toml",
         "[publishers]\naliases = [{ name = '한빛일보', names = ['Hanbit'], oids = ['901'], hosts = ['hanbit.example'] }, { name = 'B' }]",
     )
@@ -365,7 +367,7 @@ SECRETS = ("gu3st", "pa55w0rd", "t0ken")
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "mistake",
     [
         "url = 5",
         "secret = ['s3cret']",
@@ -375,17 +377,17 @@ SECRETS = ("gu3st", "pa55w0rd", "t0ken")
         "entries = 'pa55w0rd'",
     ],
 )
-def test_no_mistake_in_a_channel_shows_its_secrets(here: Path, wrong: str) -> None:
-    key = wrong.partition(" ")[0]
-    given = {"kind": "'webhook'", "url": "'https://gu3st:pa55w0rd@a.example/t0ken'", "secret": "'s3cret-t0ken'"}
-    lines = [f"{name} = {value}" for name, value in given.items() if name != key]
-    with pytest.raises(ConfigError) as refused:
-        load(str(written(here / "mine.toml", "\n".join(["[channels.m]", *lines, wrong]))))
-    assert not [s for s in (*SECRETS, "s3cret") if s in str(refused.value)]
+def test_no_mistake_in_a_channel_shows_its_secrets(here: Path, mistake: str) -> None:
+    key = mistake.partition(" ")[0]
+    values = {"kind": "'webhook'", "url": "'https://gu3st:pa55w0rd@a.example/t0ken'", "secret": "'s3cret-t0ken'"}
+    lines = [f"{name} = {value}" for name, value in values.items() if name != key]
+    with pytest.raises(ConfigError) as error:
+        load(str(write_text(here / "mine.toml", "\n".join(["[channels.m]", *lines, mistake]))))
+    assert not [s for s in (*SECRETS, "s3cret") if s in str(error.value)]
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("secret", "expected"),
     [
         ("env:DEDUP_MAIL", "env:DEDUP_MAIL"),
         ("", ""),
@@ -395,11 +397,11 @@ def test_no_mistake_in_a_channel_shows_its_secrets(here: Path, wrong: str) -> No
         ("env:pa55w0rd t0ken", "***"),
     ],
 )
-def test_what_is_shown_of_a_secret_is_where_it_is_or_which_service_it_is_for(given: str, shown: str) -> None:
-    assert config.mask_secret(given) == shown
+def test_a_masked_secret_shows_its_variable_or_its_service(secret: str, expected: str) -> None:
+    assert config.mask_secret(secret) == expected
 
 
-NO_VARIABLE = [
+MALFORMED_REFERENCES = [
     "env:HOOK-SECRET",
     "env:",
     "env:1SECRET",
@@ -414,43 +416,45 @@ NO_VARIABLE = [
 ]
 
 
-@pytest.mark.parametrize("value", NO_VARIABLE)
+@pytest.mark.parametrize("value", MALFORMED_REFERENCES)
 @pytest.mark.parametrize("key", ["channels.m.url", "channels.m.secret", "web.token"])
-def test_what_looks_like_a_variable_and_names_none_is_refused_and_not_taken_literally(here: Path, key: str, value: str) -> None:
-    given = {"url": "https://a.example/", "secret": "", "token": ""} | {key.rpartition(".")[2]: value}
-    lines = f'[channels.m]\nkind = "webhook"\nurl = "{given["url"]}"\nsecret = "{given["secret"]}"\n[web]\ntoken = "{given["token"]}"\n'
-    with pytest.raises(ConfigError) as refused:
-        load(str(written(here / "mine.toml", lines)))
-    assert f"{key}: does not name an environment variable; write 'env:NAME'" in str(refused.value)
-    assert value not in str(refused.value).replace("env:NAME", "")
+def test_a_malformed_reference_to_a_variable_is_refused(here: Path, key: str, value: str) -> None:
+    values = {"url": "https://a.example/", "secret": "", "token": ""} | {key.rpartition(".")[2]: value}
+    lines = f'[channels.m]\nkind = "webhook"\nurl = "{values["url"]}"\nsecret = "{values["secret"]}"\n[web]\ntoken = "{values["token"]}"\n'
+    with pytest.raises(ConfigError) as error:
+        load(str(write_text(here / "mine.toml", lines)))
+    assert f"{key}: does not name an environment variable; write 'env:NAME'" in str(error.value)
+    assert value not in str(error.value).replace("env:NAME", "")
     assert config.mask_secret(value) == "***"
 
 
 @pytest.mark.parametrize("value", ["env:HOOK_SECRET", "env:_a1", "", "secret", "environment:x", "my env:x"])
-def test_names_of_variables_and_other_values_are_taken(here: Path, value: str) -> None:
-    file = written(here / "mine.toml", f'[channels.m]\nkind = "webhook"\nurl = "env:URL"\nsecret = "{value}"\n[web]\ntoken = "{value}"\n')
+def test_references_to_variables_and_plain_values_are_accepted(here: Path, value: str) -> None:
+    file = write_text(
+        here / "mine.toml", f'[channels.m]\nkind = "webhook"\nurl = "env:URL"\nsecret = "{value}"\n[web]\ntoken = "{value}"\n'
+    )
     settings = load(str(file)).settings
     assert (settings.channels["m"].secret, settings.web.token) == (value, value)
     assert config.env_variable_name(value) == (value[4:] if value.startswith("env:") else None)
 
 
 def test_a_token_of_the_wrong_type_is_not_shown(here: Path) -> None:
-    with pytest.raises(ConfigError) as refused:
-        load(str(written(here / "mine.toml", "[web]\ntoken = 31415926\n")))
-    assert "31415926" not in str(refused.value)
+    with pytest.raises(ConfigError) as error:
+        load(str(write_text(here / "mine.toml", "[web]\ntoken = 31415926\n")))
+    assert "31415926" not in str(error.value)
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_the_command_that_prints_the_configuration_shows_no_secret(here: Path, form: str) -> None:
-    written(here / "config.toml", "[channels.m]\nkind = 'webhook'\nurl = 'https://gu3st:pa55w0rd@a.example/t0ken'\nsecret = 't0ken'\n")
-    ran = run(here, "config", "-f", form)
-    assert ran.code == 0
-    assert not [s for s in SECRETS if s in ran.out + ran.err]
-    assert "https://***" in ran.out
+def test_dedup_config_shows_no_secret(here: Path, form: str) -> None:
+    write_text(here / "config.toml", "[channels.m]\nkind = 'webhook'\nurl = 'https://gu3st:pa55w0rd@a.example/t0ken'\nsecret = 't0ken'\n")
+    result = run(here, "config", "-f", form)
+    assert result.code == 0
+    assert not [s for s in SECRETS if s in result.out + result.err]
+    assert "https://***" in result.out
 
 
-def test_a_rule_without_a_zone_has_that_of_delivery_and_one_with_its_own(here: Path) -> None:
-    file = written(
+def test_a_rule_without_a_zone_uses_the_zone_of_delivery(here: Path) -> None:
+    file = write_text(
         here / "mine.toml",
         "[delivery]\nzone = 'Europe/Berlin'\n"
         + _RULE
@@ -464,6 +468,6 @@ def test_a_rule_without_a_zone_has_that_of_delivery_and_one_with_its_own(here: P
     assert second.schedule.quiet_hours is None
 
 
-def test_a_feed_s_path_counts_from_the_file(here: Path, tmp_path: Path) -> None:
-    file = written(tmp_path / "elsewhere" / "c.toml", "[channels.feed]\nkind = 'atom'\npath = 'a/b.atom'")
+def test_the_path_of_a_feed_starts_at_the_folder_of_the_file(here: Path, tmp_path: Path) -> None:
+    file = write_text(tmp_path / "elsewhere" / "c.toml", "[channels.feed]\nkind = 'atom'\npath = 'a/b.atom'")
     assert load(str(file)).settings.channels["feed"].path == str(tmp_path / "elsewhere" / "a" / "b.atom")

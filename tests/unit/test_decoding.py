@@ -1,4 +1,4 @@
-"""From bytes to text: UTF-8, UTF-16, CP949; never a guess."""
+"""Decoding bytes as UTF-8, UTF-16 or CP949, without guessing."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]))
 
 @given(ANY)
 @settings(deadline=None)
-def test_utf8_is_read_as_it_is(content: str) -> None:
-    whole = "---\n" + content
-    assert decode(whole.encode()) == DecodedText(whole, "utf-8", truncated=False)
-    assert decode(codecs.BOM_UTF8 + whole.encode()) == DecodedText(whole, "utf-8", truncated=False)
+def test_utf8_decodes_to_the_same_text(content: str) -> None:
+    text = "---\n" + content
+    assert decode(text.encode()) == DecodedText(text, "utf-8", truncated=False)
+    assert decode(codecs.BOM_UTF8 + text.encode()) == DecodedText(text, "utf-8", truncated=False)
 
 
 @pytest.mark.parametrize(("encoding", "bom"), [("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE)])
 @given(content=ANY)
 @settings(deadline=None)
 def test_utf16_is_read_with_and_without_a_bom(encoding: str, bom: bytes, content: str) -> None:
-    whole = "---\n" + content
-    assert decode(bom + whole.encode(encoding)) == DecodedText(whole, encoding, truncated=False)
-    assert decode(whole.encode(encoding)) == DecodedText(whole, encoding, truncated=False)
+    text = "---\n" + content
+    assert decode(bom + text.encode(encoding)) == DecodedText(text, encoding, truncated=False)
+    assert decode(text.encode(encoding)) == DecodedText(text, encoding, truncated=False)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("lost", [1, 2, 3])
-def test_half_a_utf16_character_at_the_end_is_truncation(encoding: str, lost: int) -> None:
-    assert decode("---\n가😀".encode(encoding)[:-lost]) == DecodedText("---\n가", encoding, truncated=True)
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_half_a_utf16_character_at_the_end_is_truncation(encoding: str, cut: int) -> None:
+    assert decode("---\n가😀".encode(encoding)[:-cut]) == DecodedText("---\n가", encoding, truncated=True)
 
 
 def test_a_lone_surrogate_within_utf16_is_undecodable() -> None:
@@ -60,14 +60,14 @@ def test_half_a_cp949_character_at_the_end_is_truncation() -> None:
 
 @given(st.integers(0, len(ARTICLE.encode())))
 @settings(deadline=None, max_examples=300)
-def test_utf8_cut_anywhere_is_what_stands_before_the_cut(end: int) -> None:
+def test_utf8_cut_anywhere_decodes_up_to_the_cut(end: int) -> None:
     raw = ARTICLE.encode()[:end]
-    found = decode(raw)
-    assert found is not None
-    assert found.encoding == "utf-8"
-    assert ARTICLE.startswith(found.text)
-    assert found.truncated == (len(found.text.encode()) < len(raw))
-    assert len(raw) - len(found.text.encode()) < 4
+    decoded = decode(raw)
+    assert decoded is not None
+    assert decoded.encoding == "utf-8"
+    assert ARTICLE.startswith(decoded.text)
+    assert decoded.truncated == (len(decoded.text.encode()) < len(raw))
+    assert len(raw) - len(decoded.text.encode()) < 4
 
 
 BEYOND_ASCII = [i for i, byte in enumerate(ARTICLE.encode()) if byte > 0x7F]
@@ -75,14 +75,14 @@ BEYOND_ASCII = [i for i, byte in enumerate(ARTICLE.encode()) if byte > 0x7F]
 
 @given(st.sampled_from(BEYOND_ASCII), st.sampled_from([b"", b"\xff", b"\x80", b"A", b"\xb0\xa1"]))
 @settings(deadline=None, max_examples=300)
-def test_damaged_utf8_is_undecodable_and_never_read_as_cp949(at: int, instead: bytes) -> None:
+def test_damaged_utf8_is_undecodable_and_never_taken_for_cp949(at: int, replacement: bytes) -> None:
     raw = ARTICLE.encode()
-    damaged = raw[:at] + instead + raw[at + 1 :]
-    found = decode(damaged)
-    assert found is None or (found.encoding, found.text) == ("utf-8", damaged.decode())
+    content = raw[:at] + replacement + raw[at + 1 :]
+    decoded = decode(content)
+    assert decoded is None or (decoded.encoding, decoded.text) == ("utf-8", content.decode())
 
 
-def test_several_damaged_places_do_not_make_it_cp949() -> None:
+def test_utf8_with_several_errors_is_not_taken_for_cp949() -> None:
     raw = bytearray(KOREAN.encode())
     for at in BEYOND_ASCII[:: len(BEYOND_ASCII) // 9]:
         raw[at] = 0xFE
@@ -95,9 +95,9 @@ def test_bytes_of_no_known_encoding_are_undecodable() -> None:
 
 @given(st.binary())
 @settings(deadline=None, max_examples=500)
-def test_any_bytes_are_text_that_can_be_written_again_or_none(raw: bytes) -> None:
+def test_any_bytes_decode_to_encodable_text_or_to_none(raw: bytes) -> None:
     for content in (raw, b"---\n" + raw, codecs.BOM_UTF16_LE + raw, codecs.BOM_UTF16_BE + raw, codecs.BOM_UTF8 + raw):
-        found = decode(content)
-        if found is not None:
-            assert found.text.encode().decode() == found.text
-            assert found.encoding in {"utf-8", "utf-16-le", "utf-16-be", "cp949"}
+        decoded = decode(content)
+        if decoded is not None:
+            assert decoded.text.encode().decode() == decoded.text
+            assert decoded.encoding in {"utf-8", "utf-16-le", "utf-16-be", "cp949"}

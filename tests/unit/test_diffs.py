@@ -1,4 +1,4 @@
-"""What changed between two texts: every side comes back, nothing that belongs together is split, what moved is told as moved."""
+"""Differences between two texts: both sides can be restored, tokens stay whole, and moves are marked as moves."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CLEAN = ANY.map(diff.clean)
 @settings(deadline=None)
 @example("\x1c0")
 @example("가\u0301\r\n\u00a0나")
-def test_cleaning_twice_is_cleaning_once_and_leaves_letters_alone(raw: str) -> None:
+def test_cleaning_is_idempotent_and_keeps_letters(raw: str) -> None:
     once = diff.clean(raw)
     assert diff.clean(once) == once
     assert not regex.search(r"[^\S \n]|\s\s", once)
@@ -62,7 +62,7 @@ def test_cleaning_twice_is_cleaning_once_and_leaves_letters_alone(raw: str) -> N
 @settings(deadline=None)
 @example("각\u0301")
 @example("\u1112\u1161\u11ab\u1100")
-def test_tokens_and_sentences_joined_are_the_text_and_split_no_grapheme(text: str) -> None:
+def test_joined_tokens_and_sentences_are_the_text_and_split_no_grapheme(text: str) -> None:
     graphemes = {m.end() for m in regex.finditer(r"\X", text)} | {0}
     for parts in ([t.text for t in diff.tokenise(text)], diff.split_sentences(text)):
         assert "".join(parts) == text
@@ -85,17 +85,17 @@ def test_tokens_and_sentences_joined_are_the_text_and_split_no_grapheme(text: st
         ("https://a.example/2026?n=3 그리고 n3@a.example", []),
     ],
 )
-def test_a_number_has_its_sign_separators_powers_and_unit(text: str, expected: list[str]) -> None:
+def test_a_number_token_includes_sign_separators_powers_and_unit(text: str, expected: list[str]) -> None:
     assert [t.text for t in diff.tokenise(text) if t.kind == "number"] == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.sampled_from(["원", "%", "명", "조", "", "km"])), min_size=1, max_size=6))
-def test_no_number_is_ever_split(made: list[tuple[int, str]]) -> None:
-    numbers = [f"{n:,}{unit}" for n, unit in made]
+def test_no_number_is_ever_split(amounts: list[tuple[int, str]]) -> None:
+    numbers = [f"{n:,}{unit}" for n, unit in amounts]
     assert [t.text for t in diff.tokenise(" 그리고 ".join(numbers)) if t.kind == "number"] == numbers
 
 
-def test_hangul_and_latin_words_are_whole_and_ideographs_stand_alone() -> None:
+def test_a_word_is_one_token_and_an_ideograph_is_one_token() -> None:
     assert [t.text for t in diff.tokenise("don't 대통령은 金利é, 한e")] == [
         "don't",
         " ",
@@ -127,7 +127,7 @@ def test_hangul_and_latin_words_are_whole_and_ideographs_stand_alone() -> None:
         ("終わり。次へ", ["終わり。", "次へ"]),
     ],
 )
-def test_sentences_end_glued_or_not_and_keep_quotations_whole(text: str, expected: list[str]) -> None:
+def test_sentences_may_be_glued_together_and_keep_quotations_whole(text: str, expected: list[str]) -> None:
     assert diff.split_sentences(text) == expected
 
 
@@ -136,33 +136,33 @@ def test_sentences_end_glued_or_not_and_keep_quotations_whole(text: str, expecte
 @example("", "")
 @example("a b a b a", "b a b")
 @example("가나다라마바사아. 하나다.", "하나다. 가나다라마바사아.")
-def test_either_side_comes_back_from_a_difference(one: str, other: str) -> None:
-    found = diff.compare(one, other)
-    assert (diff.text_before(found), diff.text_after(found)) == (one, other)
-    assert all(o.text for o in found)
-    assert all(a.kind != b.kind or a.move is not None for a, b in pairwise(found))
+def test_both_sides_can_be_restored_from_a_difference(before: str, after: str) -> None:
+    operations = diff.compare(before, after)
+    assert (diff.text_before(operations), diff.text_after(operations)) == (before, after)
+    assert all(o.text for o in operations)
+    assert all(a.kind != b.kind or a.move is not None for a, b in pairwise(operations))
 
 
 @given(CLEAN)
-def test_a_text_differs_from_itself_in_nothing(text: str) -> None:
+def test_a_text_does_not_differ_from_itself(text: str) -> None:
     assert diff.compare(text, text) == ([Operation("same", text)] if text else [])
 
 
 @given(CLEAN, CLEAN)
 @settings(deadline=None, max_examples=200)
-def test_differences_begin_and_end_between_tokens(one: str, other: str) -> None:
-    found = diff.compare(one, other)
-    for side, kinds in ((one, ("same", "removed", "moved_from")), (other, ("same", "added", "moved_to"))):
+def test_differences_begin_and_end_between_tokens(before: str, after: str) -> None:
+    operations = diff.compare(before, after)
+    for side, kinds in ((before, ("same", "removed", "moved_from")), (after, ("same", "added", "moved_to"))):
         ends = {0}
         for sentence in diff.split_sentences(side):
             start = max(ends)
             for t in diff.tokenise(sentence):
                 start += len(t.text)
                 ends.add(start)
-                if t.kind == "blank":  # of a sentence that stayed, what follows it may differ
+                if t.kind == "blank":  # the blank after an unchanged sentence may differ
                     ends |= set(range(start - len(t.text), start))
         at = 0
-        for o in found:
+        for o in operations:
             if o.kind in kinds:
                 at += len(o.text)
                 assert at in ends
@@ -170,20 +170,20 @@ def test_differences_begin_and_end_between_tokens(one: str, other: str) -> None:
 
 @given(CLEAN, CLEAN)
 @settings(deadline=None, max_examples=200)
-def test_rows_side_by_side_are_the_two_sides(one: str, other: str) -> None:
-    found = diff.compare(one, other)
-    rows = list(render.to_rows(found))
-    assert "".join(o.text for row in rows for o in row.left) == one
-    assert "".join(o.text for row in rows for o in row.right) == other
+def test_joined_cells_of_side_by_side_rows_are_the_two_texts(before: str, after: str) -> None:
+    operations = diff.compare(before, after)
+    rows = list(render.to_rows(operations))
+    assert "".join(o.text for row in rows for o in row.left) == before
+    assert "".join(o.text for row in rows for o in row.right) == after
 
 
-def told(one: str, other: str) -> str:
+def mark_differences(before: str, after: str) -> str:
     marks = {"removed": "[-{}-]", "added": "{{+{}+}}", "moved_from": "<{}<", "moved_to": ">{}>", "same": "{}"}
-    return "".join(marks[o.kind].format(o.text) for o in diff.compare(diff.clean(one), diff.clean(other)))
+    return "".join(marks[o.kind].format(o.text) for o in diff.compare(diff.clean(before), diff.clean(after)))
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "expected"),
+    ("before", "after", "expected"),
     [
         ("금리를 3.5%로 올렸다.", "금리를 3.75%로 올렸다.", "금리를 [-3.5%-]{+3.75%+}로 올렸다."),
         ("예산은 638조원이다.끝이다.", "예산은 639조원이다.끝이다.", "예산은 [-638조원-]{+639조원+}이다.끝이다."),
@@ -195,33 +195,33 @@ def told(one: str, other: str) -> str:
         ("", "새 글", "{+새 글+}"),
     ],
 )
-def test_whole_words_and_numbers_are_told(one: str, other: str, expected: str | None) -> None:
+def test_differences_are_whole_words_and_numbers(before: str, after: str, expected: str | None) -> None:
     if expected is not None:
-        assert told(one, other) == expected
+        assert mark_differences(before, after) == expected
     else:
-        assert told(one, other) in (
+        assert mark_differences(before, after) in (
             "<시의회는 표결했다. <시장은 반대했다. >시의회는 표결했다. >끝났다.",
             ">시장은 반대했다. >시의회는 표결했다. <시장은 반대했다. <끝났다.",
         )
 
 
-def test_a_sentence_that_moved_is_told_once_with_where_it_was_and_is() -> None:
+def test_a_moved_sentence_has_one_origin_and_one_target() -> None:
     rng = random.Random(5)
     sentences = [" ".join(words(rng, 8)) + "다. " for _ in range(30)]
-    moved = [*sentences[:3], *sentences[4:20], sentences[3], *sentences[20:]]
-    found = diff.compare(diff.clean("".join(sentences)), diff.clean("".join(moved)))
-    moves = [o for o in found if o.kind != "same"]
+    reordered = [*sentences[:3], *sentences[4:20], sentences[3], *sentences[20:]]
+    operations = diff.compare(diff.clean("".join(sentences)), diff.clean("".join(reordered)))
+    moves = [o for o in operations if o.kind != "same"]
     assert [(o.kind, o.text, o.move) for o in moves] == [("moved_from", sentences[3], 0), ("moved_to", sentences[3], 0)]
 
 
-def test_only_the_words_that_changed_are_told_in_a_long_article() -> None:
+def test_only_changed_words_of_a_long_article_are_marked() -> None:
     rng = random.Random(3)
     before = words(rng, 4000)
     after = edited(rng, before, 0.05)
-    found = diff.compare(" ".join(before), " ".join(after))
-    changed = sum(1 for a, b in zip(before, after, strict=True) if a != b)
-    added = "".join(o.text for o in found if o.kind == "added")
-    assert 0 < len(regex.findall(r"\w+", added)) <= 2 * changed
+    operations = diff.compare(" ".join(before), " ".join(after))
+    changes = sum(1 for a, b in zip(before, after, strict=True) if a != b)
+    added = "".join(o.text for o in operations if o.kind == "added")
+    assert 0 < len(regex.findall(r"\w+", added)) <= 2 * changes
 
 
 def _prose(seed: int, sentences: int, between: str) -> str:
@@ -230,7 +230,7 @@ def _prose(seed: int, sentences: int, between: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("before", "after"),
     [
         ("x a " * 100_000, "a y " * 100_000),
         (_prose(1, 10_000, " "), _prose(2, 10_000, " ")),
@@ -242,39 +242,39 @@ def _prose(seed: int, sentences: int, between: str) -> str:
     ids=["repeated", "prose", "glued", "long", "quotes", "short"],
 )
 @pytest.mark.timeout(60)
-def test_a_megabyte_is_told_more_coarsely_rather_than_never(one: str, other: str) -> None:
-    one, other = diff.clean(one), diff.clean(other)
-    found = diff.compare(one, other)
-    assert (diff.text_before(found), diff.text_after(found)) == (one, other)
+def test_the_difference_of_a_megabyte_is_coarser_but_complete(before: str, after: str) -> None:
+    before, after = diff.clean(before), diff.clean(after)
+    operations = diff.compare(before, after)
+    assert (diff.text_before(operations), diff.text_after(operations)) == (before, after)
 
 
-def test_unchanged_stretches_are_folded_and_the_differences_stay() -> None:
+def test_unchanged_text_is_folded_and_differences_are_kept() -> None:
     rng = random.Random(8)
     before = " ".join(words(rng, 300))
-    found = render.fold_unchanged(diff.compare(before, before.replace(before.split()[150], "바뀐말", 1)), 20)
-    assert len("".join(o.text for o in found)) < 120
-    assert any(o.kind == "added" and o.text == "바뀐말" for o in found)
-    assert [o.kind for o in found].count("same") == 2
+    operations = render.fold_unchanged(diff.compare(before, before.replace(before.split()[150], "바뀐말", 1)), 20)
+    assert len("".join(o.text for o in operations)) < 120
+    assert any(o.kind == "added" and o.text == "바뀐말" for o in operations)
+    assert [o.kind for o in operations].count("same") == 2
 
 
 def test_unified_text_has_a_line_for_each_sentence() -> None:
-    one = "하나는 그대로다. 둘은 3명이다. 셋도 그대로다. 넷도 그대로 있다. 다섯은 간다."
-    other = "하나는 그대로다. 둘은 4명이다. 셋도 그대로다. 넷도 그대로 있다."
-    assert list(render.to_unified(diff.compare(one, other))) == [
+    before = "하나는 그대로다. 둘은 3명이다. 셋도 그대로다. 넷도 그대로 있다. 다섯은 간다."
+    after = "하나는 그대로다. 둘은 4명이다. 셋도 그대로다. 넷도 그대로 있다."
+    assert list(render.to_unified(diff.compare(before, after))) == [
         " 하나는 그대로다.", "-둘은 3명이다.", "+둘은 4명이다.", " 셋도 그대로다.", " 넷도 그대로 있다.", "-다섯은 간다.",
     ]  # fmt: skip
 
 
 @given(ANY.map(lambda s: diff.clean(s + '<script>&"')), CLEAN)
 @settings(deadline=None)
-def test_html_has_no_tags_but_its_own(one: str, other: str) -> None:
-    shown = render.to_html(diff.compare(one, other))
-    assert not regex.search(r"<(?!/?(?:del|ins)(?: class=\"moved\" data-move=\"\d+\")?>|br>)", shown)
-    assert not regex.search(r"&(?!amp;|lt;|gt;|quot;|#x27;)", shown)
+def test_html_has_no_tags_but_its_own(before: str, after: str) -> None:
+    markup = render.to_html(diff.compare(before, after))
+    assert not regex.search(r"<(?!/?(?:del|ins)(?: class=\"moved\" data-move=\"\d+\")?>|br>)", markup)
+    assert not regex.search(r"&(?!amp;|lt;|gt;|quot;|#x27;)", markup)
 
 
 def test_json_has_a_number_for_each_move() -> None:
-    found = diff.compare("가나다라마바사아자. 하나둘셋넷다섯여섯.", "하나둘셋넷다섯여섯. 가나다라마바사아자.")
-    told = render.as_json(found)
-    assert {t["move"] for t in told if "move" in t} == {1}
-    assert all(set(t) <= {"kind", "text", "move"} for t in told)
+    operations = diff.compare("가나다라마바사아자. 하나둘셋넷다섯여섯.", "하나둘셋넷다섯여섯. 가나다라마바사아자.")
+    values = render.as_json(operations)
+    assert {t["move"] for t in values if "move" in t} == {1}
+    assert all(set(t) <= {"kind", "text", "move"} for t in values)

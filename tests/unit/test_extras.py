@@ -1,4 +1,4 @@
-"""Optional packages that are missing, and logs that libraries write."""
+"""Missing optional packages, and the logs of libraries."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dedup.runtime.log_capture import capture_log
 def test_a_missing_package_is_named_with_the_command_that_installs_it(extra: Extra, monkeypatch: pytest.MonkeyPatch) -> None:
     feature, packages = _FEATURES[extra]
     monkeypatch.setitem(sys.modules, packages[0], None)
-    with pytest.raises(MissingExtraError) as raised:
+    with pytest.raises(MissingExtraError) as error:
         require_extra(extra)
-    assert str(raised.value).startswith(f"{feature} needs the package {packages[0]}, which is not installed; run: ")
-    assert f'pip install "crawl-dedup[{extra}]"' in str(raised.value)
+    assert str(error.value).startswith(f"{feature} needs the package {packages[0]}, which is not installed; run: ")
+    assert f'pip install "crawl-dedup[{extra}]"' in str(error.value)
 
 
-def test_what_is_captured_goes_nowhere_else(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_captured_log_line_goes_nowhere_else(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     log = logging.getLogger("captured")
     lines: list[str] = []
     with capture_log("captured", lambda record: lines.append(record.getMessage())):

@@ -30,5 +30,5 @@ def test_a_size_has_the_largest_unit(size: float, expected: str) -> None:
     assert format_bytes(size) == expected
 
 
-def test_sizes_that_are_compared_have_one_unit() -> None:
+def test_sizes_shown_together_have_one_unit() -> None:
     assert (format_megabytes(716_800), format_megabytes(3_000_000_000, 0)) == ("0.7 MB", "3,000 MB")

@@ -1,4 +1,4 @@
-"""Log lines of one kind are limited; what is left out is counted and reported, and nothing is counted twice."""
+"""Limits on log lines of one kind: suppressed lines are counted and reported, and no line is counted twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dedup.runtime.log_limits import MAX_KINDS, OTHER_KIND, LogLimiter, LogLimit
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -23,7 +23,7 @@ class Clock:
 
 
 class Lines(logging.Handler):
-    """Keeps what is written."""
+    """A handler that collects messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,17 +33,17 @@ class Lines(logging.Handler):
         self.written.append(record.getMessage())
 
 
-def limited(most: int = 3) -> tuple[Clock, Lines, LogLimitFilter, logging.Logger]:
+def limited_log(max_lines: int = 3) -> tuple[Clock, Lines, LogLimitFilter, logging.Logger]:
     clock, lines = Clock(), Lines()
-    limit = LogLimitFilter(lines, LogLimiter(most, 60.0, clock))
+    limit = LogLimitFilter(lines, LogLimiter(max_lines, 60.0, clock))
     lines.addFilter(limit)
     log = logging.Logger("dedup")
     log.addHandler(lines)
     return clock, lines, limit, log
 
 
-def test_two_hundred_thousand_lines_of_a_kind_become_a_few_and_their_number() -> None:
-    _, lines, limit, log = limited(10)
+def test_many_lines_of_a_kind_become_a_few_and_a_count() -> None:
+    _, lines, limit, log = limited_log(10)
     for i in range(200_000):
         log.info("fault: %d.md: empty", i)
     limit.close()
@@ -52,7 +52,7 @@ def test_two_hundred_thousand_lines_of_a_kind_become_a_few_and_their_number() ->
 
 
 def test_a_flood_of_one_kind_leaves_room_for_another() -> None:
-    _, lines, limit, log = limited()
+    _, lines, limit, log = limited_log()
     for i in range(100):
         log.info("fault: %d", i)
     log.error("the disk is full")
@@ -61,15 +61,15 @@ def test_a_flood_of_one_kind_leaves_room_for_another() -> None:
 
 
 def test_a_record_names_its_own_kind() -> None:
-    _, lines, limit, log = limited(1)
+    _, lines, limit, log = limited_log(1)
     for kind in ("a", "b", "a"):
         log.info("%s", "line", extra={"kind": kind})
     limit.close()
     assert lines.written == ["line", "line", "and 1 more of this kind: a"]
 
 
-def test_after_its_period_a_kind_is_written_again_and_what_was_left_out_comes_first() -> None:
-    clock, lines, _, log = limited(1)
+def test_after_its_period_a_kind_is_written_again_after_its_count() -> None:
+    clock, lines, _, log = limited_log(1)
     for i in range(5):
         log.info("n %d", i)
     clock.now = 60.0
@@ -77,20 +77,20 @@ def test_after_its_period_a_kind_is_written_again_and_what_was_left_out_comes_fi
     assert lines.written == ["n 0", "and 4 more of this kind: n %d", "n 5"]
 
 
-def test_the_number_is_reported_even_when_no_further_line_comes() -> None:
+def test_the_count_is_reported_even_without_another_line() -> None:
     lines = Lines()
     reported = threading.Event()
     limit = LogLimitFilter(lines, LogLimiter(1, 0.05))
     lines.addFilter(limit)
     handle = lines.handle
 
-    def watched(record: logging.LogRecord) -> bool:
-        done = bool(handle(record))
+    def notify(record: logging.LogRecord) -> bool:
+        handled = bool(handle(record))
         if getattr(record, "summary", False):
             reported.set()
-        return done
+        return handled
 
-    lines.handle = watched  # type: ignore[method-assign]
+    lines.handle = notify  # type: ignore[method-assign]
     log = logging.Logger("dedup")
     log.addHandler(lines)
     log.info("x")
@@ -99,7 +99,7 @@ def test_the_number_is_reported_even_when_no_further_line_comes() -> None:
     assert lines.written == ["x", "and 1 more of this kind: x"]
 
 
-def test_a_filter_on_a_logger_works_likewise() -> None:
+def test_a_filter_on_a_logger_limits_lines_too() -> None:
     lines, log = Lines(), logging.Logger("uvicorn.error")
     log.addHandler(lines)
     limit = LogLimitFilter(log, LogLimiter(1))
@@ -117,28 +117,28 @@ def test_a_filter_on_a_logger_works_likewise() -> None:
     st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 40))),
     st.integers(1, 5),
 )
-def test_every_message_is_written_or_counted_once(messages: list[tuple[str, float]], most: int) -> None:
+def test_every_message_is_written_or_counted_once(messages: list[tuple[str, float]], limit: int) -> None:
     clock = Clock()
-    limiter = LogLimiter(most, 60.0, clock)
-    written: Counter[str] = Counter()
-    counted: Counter[str] = Counter()
-    begun: dict[str, list[float]] = {}
-    for kind, passed in messages:
-        clock.now += passed
+    limiter = LogLimiter(limit, 60.0, clock)
+    lines: Counter[str] = Counter()
+    suppressed: Counter[str] = Counter()
+    times_by_kind: dict[str, list[float]] = {}
+    for kind, seconds in messages:
+        clock.now += seconds
         for s in limiter.pop_suppressed():
-            counted[s.kind] += s.count
+            suppressed[s.kind] += s.count
         if limiter.admit(kind):
-            written[kind] += 1
-            begun.setdefault(kind, []).append(clock.now)
+            lines[kind] += 1
+            times_by_kind.setdefault(kind, []).append(clock.now)
     for s in limiter.pop_suppressed(include_running=True):
-        counted[s.kind] += s.count
-    assert written + counted == Counter(kind for kind, _ in messages)
+        suppressed[s.kind] += s.count
+    assert lines + suppressed == Counter(kind for kind, _ in messages)
     assert limiter.pop_suppressed(include_running=True) == []
-    for times in begun.values():
-        assert all(later - first >= 60.0 for first, later in zip(times, times[2 * most :], strict=False))
+    for times in times_by_kind.values():
+        assert all(later - first >= 60.0 for first, later in zip(times, times[2 * limit :], strict=False))
 
 
-def test_kinds_beyond_a_bound_share_one_count() -> None:
+def test_kinds_beyond_the_limit_share_one_count() -> None:
     limiter = LogLimiter(1, 60.0, Clock())
     admitted = [limiter.admit(f"kind {i}") for i in range(MAX_KINDS + 10)]
     assert sum(admitted) == MAX_KINDS + 1

@@ -1,4 +1,4 @@
-"""Which house an article is from: by id, name or host, and what it is called where no alias says so."""
+"""The publisher of an article: found by id, name or host, and its name without a configured alias."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BOTH = PublisherResolver([HANBIT, GANGNARU])
 
 
 @pytest.mark.parametrize("oid", ["901", "902"])
-def test_an_article_is_known_by_its_id(oid: str) -> None:
+def test_an_id_resolves_to_the_publisher(oid: str) -> None:
     assert BOTH.canonical_name("", oid, "") == "한빛일보"
     assert BOTH.canonical_name("모르는 신문", oid, "https://other.example/1") == "한빛일보"
 
@@ -25,25 +25,25 @@ def test_an_article_is_known_by_its_id(oid: str) -> None:
     "name", ["한빛일보", " 한빛일보\n", "Hanbit Ilbo", "hanbit ilbo", "HANBIT  ILBO", "\u3000Hanbit\u00a0\tIlbo ", "한빛 일보"]
 )
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_an_article_is_known_by_a_name_however_it_is_spelt(name: str, form: str) -> None:
-    spelt = unicodedata.normalize("NFD" if form == "NFD" else "NFC", name)
-    assert BOTH.canonical_name(spelt, "", "") == "한빛일보"
-    assert BOTH.canonical_name(spelt, "999", "https://other.example/1") == "한빛일보"
+def test_any_spelling_of_a_name_resolves_to_the_publisher(name: str, form: str) -> None:
+    spelling = unicodedata.normalize("NFD" if form == "NFD" else "NFC", name)
+    assert BOTH.canonical_name(spelling, "", "") == "한빛일보"
+    assert BOTH.canonical_name(spelling, "999", "https://other.example/1") == "한빛일보"
 
 
-def test_a_name_in_the_configuration_may_be_spelt_in_any_way_too() -> None:
+def test_the_spelling_of_a_configured_name_does_not_matter() -> None:
     publishers = PublisherResolver([Publisher("A", (" Caf\u00e9  NEWS ", unicodedata.normalize("NFD", "달빛"), "STRASSE"))])
     for name in ("cafe\u0301 news", "달빛", "Straße"):
         assert publishers.canonical_name(name, "", "") == "A"
 
 
-def test_a_name_is_not_part_of_another() -> None:
+def test_a_part_of_a_name_does_not_resolve() -> None:
     for name in ("한빛", "한빛일보사", "한 빛일보", "Hanbit"):
         assert BOTH.canonical_name(name, "", "") == name
 
 
 @pytest.mark.parametrize(
-    ("url", "house"),
+    ("url", "publisher"),
     [
         ("https://hanbit.example/1", "한빛일보"),
         ("https://news.hanbit.example/1", "한빛일보"),
@@ -51,7 +51,7 @@ def test_a_name_is_not_part_of_another() -> None:
         ("HTTPS://WWW.HANBIT.EXAMPLE/1", "한빛일보"),
         ("https://user@hanbit.example/1", "한빛일보"),
         ("https://news.hanbit-media.example/1", "한빛일보"),
-        ("https://m.hanbit.example/1", "강나루신문"),  # the nearest counts
+        ("https://m.hanbit.example/1", "강나루신문"),  # the longest matching host wins
         ("https://x.m.hanbit.example/1", "강나루신문"),
         ("https://hanbit-media.example/1", "hanbit-media.example"),
         ("https://nothanbit.example/1", "nothanbit.example"),
@@ -59,15 +59,15 @@ def test_a_name_is_not_part_of_another() -> None:
         ("https://other.example/hanbit.example", "other.example"),
     ],
 )
-def test_an_article_is_known_by_its_host_or_one_above(url: str, house: str) -> None:
-    assert BOTH.canonical_name("", "", url) == house
+def test_a_host_or_its_parent_resolves_to_the_publisher(url: str, publisher: str) -> None:
+    assert BOTH.canonical_name("", "", url) == publisher
 
 
-def test_hosts_of_the_configuration_may_be_spelt_in_capitals() -> None:
+def test_the_case_of_configured_hosts_does_not_matter() -> None:
     assert PublisherResolver([Publisher("A", hosts=("News.Example.KR",))]).canonical_name("b", "", "https://news.example.kr/") == "A"
 
 
-def test_the_id_goes_before_the_name_and_the_name_before_the_host() -> None:
+def test_the_id_wins_over_the_name_and_the_name_over_the_host() -> None:
     url = "https://hanbit.example/1"
     assert BOTH.canonical_name("강나루신문", "901", "https://gangnaru.example/1") == "한빛일보"
     assert BOTH.canonical_name("Gangnaru", "999", url) == "강나루신문"
@@ -76,7 +76,7 @@ def test_the_id_goes_before_the_name_and_the_name_before_the_host() -> None:
 
 
 @pytest.mark.parametrize("publishers", [PublisherResolver(), BOTH], ids=["none", "others"])
-def test_without_an_alias_a_house_goes_by_its_name_as_printed_its_id_or_its_host(publishers: PublisherResolver) -> None:
+def test_without_an_alias_the_name_is_the_printed_name_the_id_or_the_host(publishers: PublisherResolver) -> None:
     url = "https://www.other.example/1"
     assert publishers.canonical_name(" 다른\u00a0 신문\n", "77", url) == "다른 신문"
     assert publishers.canonical_name(unicodedata.normalize("NFD", "다른 신문"), "77", url) == "다른 신문"
@@ -88,20 +88,20 @@ def test_without_an_alias_a_house_goes_by_its_name_as_printed_its_id_or_its_host
 
 @given(st.text(max_size=12), st.sampled_from(["", "7"]), st.sampled_from(["", "https://a.example/", "https://localhost/x"]))
 @settings(deadline=None)
-def test_a_house_without_an_alias_is_the_same_whatever_others_are_configured(publisher: str, oid: str, url: str) -> None:
+def test_a_name_without_an_alias_does_not_depend_on_other_aliases(publisher: str, oid: str, url: str) -> None:
     bare = PublisherResolver().canonical_name(publisher, oid, url)
     assert BOTH.canonical_name(publisher, oid, url) == bare
     assert PublisherResolver().canonical_name(bare, oid, url) == bare
     assert bare == " ".join(bare.split())
 
 
-def test_a_house_is_called_as_it_was_first_configured() -> None:
+def test_the_canonical_name_is_spelt_as_configured_first() -> None:
     assert PublisherResolver([Publisher("Hanbit DAILY", ("hanbit",))]).canonical_name("HANBIT daily", "", "") == "Hanbit DAILY"
     assert PublisherResolver([Publisher("A", oids=("1",)), Publisher("A", ("B",), ("1", "2"))]).canonical_name("b", "", "") == "A"
 
 
 @pytest.mark.parametrize(
-    ("other", "claimed"),
+    ("other", "value"),
     [
         (Publisher("B", aliases=("hanbit  ilbo",)), "hanbit ilbo"),
         (Publisher("한빛 일보"), "한빛 일보"),
@@ -111,16 +111,16 @@ def test_a_house_is_called_as_it_was_first_configured() -> None:
         (Publisher("B", hosts=("HANBIT.example",)), "hanbit.example"),
     ],
 )
-def test_what_two_houses_claim_is_refused(other: Publisher, claimed: str) -> None:
-    for houses in ([HANBIT, other], [other, HANBIT], [GANGNARU, other, HANBIT]):
-        with pytest.raises(ValueError, match="is claimed by") as refused:
-            PublisherResolver(houses)
-        assert repr(claimed) in str(refused.value)
-        assert repr("한빛일보") in str(refused.value)
-        assert repr(other.name) in str(refused.value)
+def test_a_name_id_or_host_of_two_publishers_is_refused(other: Publisher, value: str) -> None:
+    for publishers in ([HANBIT, other], [other, HANBIT], [GANGNARU, other, HANBIT]):
+        with pytest.raises(ValueError, match="is claimed by") as error:
+            PublisherResolver(publishers)
+        assert repr(value) in str(error.value)
+        assert repr("한빛일보") in str(error.value)
+        assert repr(other.name) in str(error.value)
 
 
-def test_a_host_below_another_houses_is_no_conflict() -> None:
+def test_a_host_below_the_host_of_another_publisher_is_accepted() -> None:
     publishers = PublisherResolver([Publisher("A", hosts=("example.kr",)), Publisher("B", hosts=("b.example.kr",))])
     assert [publishers.canonical_name("", "", f"https://{host}/") for host in ("example.kr", "b.example.kr", "c.example.kr")] == [
         "A",
@@ -129,5 +129,5 @@ def test_a_host_below_another_houses_is_no_conflict() -> None:
     ]
 
 
-def test_an_address_that_is_none_has_no_host() -> None:
+def test_an_invalid_url_has_no_host() -> None:
     assert PublisherResolver([Publisher("한빛일보", hosts=("hanbit.example",))]).canonical_name("", "", "http://[x") == ""

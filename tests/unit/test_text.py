@@ -1,4 +1,4 @@
-"""Text as it is compared and as it is shown."""
+"""Text as it is compared and as it is displayed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MARKS = st.text(st.sampled_from("\u0301\u0323\u0344\u0f73\u0f71\u05b0e가"), max
 
 
 def naive_normalised(raw: str) -> str:
-    folded = unicodedata.normalize("NFC", raw).casefold()
-    return "".join(c for c in folded if unicodedata.category(c)[0] in {"L", "M", "N"})
+    text = unicodedata.normalize("NFC", raw).casefold()
+    return "".join(c for c in text if unicodedata.category(c)[0] in {"L", "M", "N"})
 
 
 def naive_shingles(normalised: str) -> set[str]:
@@ -36,7 +36,7 @@ def test_normalised_text_is_nfc_case_folded_letters_marks_and_numbers(raw: str) 
 
 @given(ANY)
 @settings(deadline=None)
-def test_composed_and_decomposed_spellings_are_the_same_text(raw: str) -> None:
+def test_composed_and_decomposed_forms_are_the_same_text(raw: str) -> None:
     assert normalise.normalise(unicodedata.normalize("NFD", raw)) == normalise.normalise(unicodedata.normalize("NFC", raw))
 
 
@@ -46,12 +46,12 @@ def test_composed_and_decomposed_spellings_are_the_same_text(raw: str) -> None:
 @example("\u0f73" * 200)
 @example("한" + "\u0323\u0344" * 100 + "…")
 @example("," * 10 + "—" * 90 + "\u0301")
-def test_long_runs_of_combining_marks_are_composed_as_unicode_says(raw: str) -> None:
+def test_long_runs_of_combining_marks_are_composed_as_in_unicode(raw: str) -> None:
     assert normalise.to_nfc(raw) == unicodedata.normalize("NFC", raw)
 
 
 @pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0f73", "\u0344\u0323"])
-def test_millions_of_combining_marks_are_ordered_without_squaring_them(marks: str) -> None:
+def test_millions_of_combining_marks_are_not_ordered_in_quadratic_time(marks: str) -> None:
     raw = "가" + marks * (1_000_000 // len(marks))
     assert len(normalise.normalise(raw)) >= 1_000_000
 
@@ -62,40 +62,40 @@ def test_spacing_punctuation_and_case_make_no_difference() -> None:
 
 @given(ANY)
 @settings(deadline=None)
-def test_shingles_are_the_distinct_overlapping_runs_of_five(raw: str) -> None:
+def test_shingles_are_the_distinct_overlapping_runs_of_5(raw: str) -> None:
     assert normalise.shingles(raw) == naive_shingles(raw)
 
 
 @pytest.mark.parametrize(("short", "expected"), [("", set()), ("가", {"가"}), ("가나다라마", {"가나다라마"})])
-def test_a_text_no_longer_than_a_shingle_is_one_and_an_empty_one_has_none(short: str, expected: set[str]) -> None:
+def test_a_short_text_is_one_shingle_and_an_empty_text_has_none(short: str, expected: set[str]) -> None:
     assert normalise.shingles(short) == expected
 
 
-def test_the_table_of_kept_characters_is_that_of_unicode() -> None:
-    kept = normalise.alphanumeric_flags()
-    assert [bool(k) for k in kept] == [unicodedata.category(chr(code))[0] in "LMN" for code in range(0x110000)]
+def test_alphanumeric_flags_follow_unicode_categories() -> None:
+    flags = normalise.alphanumeric_flags()
+    assert [bool(flag) for flag in flags] == [unicodedata.category(chr(code))[0] in "LMN" for code in range(0x110000)]
 
 
 @given(ANY)
 @settings(deadline=None)
-def test_choosing_from_the_folded_text_is_normalising(a: str) -> None:
-    kept = normalise.alphanumeric_flags()
-    assert "".join(c for c in normalise.fold(a) if kept[ord(c)]) == normalise.normalise(a)
+def test_filtering_folded_text_is_normalising(a: str) -> None:
+    flags = normalise.alphanumeric_flags()
+    assert "".join(c for c in normalise.fold(a) if flags[ord(c)]) == normalise.normalise(a)
 
 
-def unfolded(batch: normalise.FoldedTexts) -> list[str]:
+def split_batch(batch: normalise.FoldedTexts) -> list[str]:
     ends = batch.starts.tolist()
     return [batch.points[a:b].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for a, b in pairwise(ends)]
 
 
 @given(st.lists(st.text(max_size=20) | st.just("ﬁ\u1112\u1161\u11ab" * 4), max_size=12), st.sampled_from([1, 7, 30, 1_000_000]))
 @settings(deadline=None)
-def test_texts_are_folded_in_batches_that_hold_no_more_than_they_must(texts: list[str], size: int) -> None:
-    """Each batch but the last reaches the size, and does so by its last text."""
+def test_folding_batches_are_as_small_as_possible(texts: list[str], size: int) -> None:
+    """Each batch except the last reaches the size only with its last text."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(normalise, "MAX_BATCH_CHARACTERS", size)
         batches = list(normalise.fold_batches(iter(texts)))
-    assert [t for batch in batches for t in unfolded(batch)] == [normalise.fold(t) for t in texts]
+    assert [t for batch in batches for t in split_batch(batch)] == [normalise.fold(t) for t in texts]
     for batch in batches:
         assert (batch.points.dtype, batch.starts.dtype) == (np.dtype("<u4"), np.dtype(np.int64))
         assert batch.starts[0] == 0
@@ -104,17 +104,17 @@ def test_texts_are_folded_in_batches_that_hold_no_more_than_they_must(texts: lis
     assert all(batch.starts[-1] >= size for batch in batches[:-1])
 
 
-def test_texts_are_folded_only_as_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_folded_lazily(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(normalise, "MAX_BATCH_CHARACTERS", 10)
-    rest = iter(["가" * 10] * 3)
-    next(normalise.fold_batches(rest))
-    assert len(list(rest)) == 2
+    remaining = iter(["가" * 10] * 3)
+    next(normalise.fold_batches(remaining))
+    assert len(list(remaining)) == 2
     assert list(normalise.fold_batches([])) == []
 
 
 _WIDE_NAMES = ("HANGUL ", "HIRAGANA ", "KATAKANA ", "BOPOMOFO ", "CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH")
 _ELSEWHERE = {*range(0x302E, 0x3030), *range(0x3200, 0x3400), *range(0xFF00, 0xFFF0), *range(0x1AFF0, 0x1B170)}
-"""Tone marks, circled letters, halfwidth forms and kana of old that lie in blocks of other things."""
+"""Tone marks, circled letters, halfwidth forms and historical kana in other blocks."""
 
 
 def test_the_wide_characters_are_those_named_after_hangul_kana_bopomofo_and_ideographs() -> None:
@@ -125,7 +125,7 @@ def test_the_wide_characters_are_those_named_after_hangul_kana_bopomofo_and_ideo
             name = unicodedata.name(chr(code), "")
             if name.startswith(_WIDE_NAMES):
                 assert wide[code], hex(code)
-            elif wide[code]:  # a mark of length or iteration within those blocks, or a stroke or radical
+            elif wide[code]:  # a mark of length or iteration in those blocks, or a stroke or radical
                 assert re.search("SOUND MARK|ITERATION|PROLONGED|RADICAL|KANJI|IDEOGRAPHIC", name), hex(code)
 
 
@@ -135,7 +135,7 @@ def test_letters_of_alphabets_and_figures_are_not_wide(alphabet: str) -> None:
 
 
 def test_the_wide_characters_never_change() -> None:
-    """Stored keys depend on them: they go by blocks, whatever Unicode adds to those."""
+    """Stored fingerprints depend on them. They go by blocks and do not change with Unicode versions."""
     wide = normalise.wide_mask()
     edges = np.flatnonzero(np.diff(np.concatenate(([False], wide, [False])).astype(np.int8))).tolist()
     assert [(hex(a), hex(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)] == [
@@ -145,20 +145,20 @@ def test_the_wide_characters_never_change() -> None:
     ]  # fmt: skip
 
 
-STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+CONTROL_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 @given(st.text())
 @settings(deadline=None)
 @example("\x1b[2J\x9b31m\u202eevil\u2028\r\n\t\x00\ud800\U000e0001")
-def test_what_is_shown_has_nothing_that_steers_a_terminal(raw: str) -> None:
-    shown = sanitise.to_printable(raw)
-    assert not [c for c in shown if unicodedata.category(c) in STEERING and c not in "\u200c\u200d"]
-    assert sanitise.to_printable(shown) == shown
+def test_printable_text_contains_no_control_characters(raw: str) -> None:
+    printable = sanitise.to_printable(raw)
+    assert not [c for c in printable if unicodedata.category(c) in CONTROL_CATEGORIES and c not in "\u200c\u200d"]
+    assert sanitise.to_printable(printable) == printable
 
 
 @pytest.mark.parametrize(
-    ("raw", "shown"),
+    ("raw", "expected"),
     [
         ("제목 — Title 1", "제목 — Title 1"),
         ("\x1b[31m", "\\x1b[31m"),
@@ -168,23 +168,23 @@ def test_what_is_shown_has_nothing_that_steers_a_terminal(raw: str) -> None:
         ("두\n줄", "두\\x0a줄"),
     ],
 )
-def test_only_steering_characters_are_spelt_out(raw: str, shown: str) -> None:
-    assert sanitise.to_printable(raw) == shown
+def test_only_control_characters_are_escaped(raw: str, expected: str) -> None:
+    assert sanitise.to_printable(raw) == expected
 
 
 @given(st.binary())
 @settings(deadline=None)
 def test_any_path_can_be_shown_on_one_line(path: bytes) -> None:
-    shown = sanitise.to_printable_path(path)
-    assert shown == sanitise.to_printable(shown)
+    printable = sanitise.to_printable_path(path)
+    assert printable == sanitise.to_printable(printable)
 
 
-def test_bytes_of_a_path_that_are_not_utf8_are_spelt_out() -> None:
+def test_bytes_of_a_path_that_are_not_utf8_are_escaped() -> None:
     assert sanitise.to_printable_path("기사\n".encode() + b"\xff.md") == "기사\\x0a\\xff.md"
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")), min_size=1))
 @settings(deadline=None)
 def test_a_block_is_shown_line_by_line(lines: list[str]) -> None:
-    shown = sanitise.to_printable_block("\n".join(lines) + "\n").rstrip("\n")
-    assert shown == "\n".join(sanitise.to_printable(line.replace("\t", "    ")) for line in lines).rstrip("\n")
+    printable = sanitise.to_printable_block("\n".join(lines) + "\n").rstrip("\n")
+    assert printable == "\n".join(sanitise.to_printable(line.replace("\t", "    ")) for line in lines).rstrip("\n")

@@ -1,4 +1,4 @@
-"""Times: as printed in the files, and in UTC."""
+"""Times as printed in files and in UTC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEOUL = ZoneInfo("Asia/Seoul")
 
 
 @pytest.mark.parametrize(
-    ("printed", "zone", "expected"),
+    ("text", "zone", "expected"),
     [
         ("2026-03-02 09:00", SEOUL, "2026-03-02T00:00:00+00:00"),
         ("2026-03-02 00:30:15", UTC, "2026-03-02T00:30:15+00:00"),
@@ -26,34 +26,34 @@ SEOUL = ZoneInfo("Asia/Seoul")
         ("2026-10-25 02:30", ZoneInfo("Europe/Berlin"), "2026-10-25T00:30:00+00:00"),
     ],
 )
-def test_a_printed_time_counts_in_its_zone_unless_it_names_an_offset(printed: str, zone: ZoneInfo, expected: str) -> None:
-    assert times.to_utc(printed, zone) == expected
+def test_a_time_without_an_offset_is_in_the_configured_zone(text: str, zone: ZoneInfo, expected: str) -> None:
+    assert times.to_utc(text, zone) == expected
 
 
-@pytest.mark.parametrize("printed", ["", "어제", "2026-02-30 10:00", "2026-03-02 25:00", "0001-01-01 00:00", "10000-01-01", "2026.03.02"])
-def test_what_is_no_time_is_none(printed: str) -> None:
-    assert times.to_utc(printed, SEOUL) is None
+@pytest.mark.parametrize("text", ["", "어제", "2026-02-30 10:00", "2026-03-02 25:00", "0001-01-01 00:00", "10000-01-01", "2026.03.02"])
+def test_an_invalid_time_is_none(text: str) -> None:
+    assert times.to_utc(text, SEOUL) is None
 
 
 @given(st.text())
 @settings(deadline=None)
-def test_any_text_is_a_utc_time_or_none(printed: str) -> None:
-    found = times.to_utc(printed, SEOUL)
-    assert found is None or datetime.fromisoformat(found).utcoffset() == timedelta(0)
+def test_any_text_is_a_utc_time_or_none(text: str) -> None:
+    utc = times.to_utc(text, SEOUL)
+    assert utc is None or datetime.fromisoformat(utc).utcoffset() == timedelta(0)
 
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1)).map(lambda t: t.replace(microsecond=0)))
 @settings(deadline=None)
-def test_korean_wall_clock_is_read_as_the_moment_it_shows(moment: datetime) -> None:
-    printed = moment.replace(tzinfo=UTC).astimezone(SEOUL).strftime("%Y-%m-%d %H:%M:%S")
-    found = times.to_utc(printed, SEOUL)
-    repeated = moment.replace(tzinfo=UTC) - timedelta(hours=1)  # of an hour that a clock change repeats the earlier one
-    assert found in {moment.replace(tzinfo=UTC).isoformat(), repeated.isoformat()}
+def test_a_korean_wall_clock_time_is_converted_to_utc(moment: datetime) -> None:
+    text = moment.replace(tzinfo=UTC).astimezone(SEOUL).strftime("%Y-%m-%d %H:%M:%S")
+    utc = times.to_utc(text, SEOUL)
+    earlier = moment.replace(tzinfo=UTC) - timedelta(hours=1)  # the earlier of two hours if a clock change repeats it
+    assert utc in {moment.replace(tzinfo=UTC).isoformat(), earlier.isoformat()}
 
 
 @given(st.integers())
 @settings(deadline=None)
-def test_any_time_stamp_has_a_text_that_can_be_read_back(nanoseconds: int) -> None:
+def test_any_timestamp_has_a_valid_text(nanoseconds: int) -> None:
     assert datetime.fromisoformat(times.from_ns(nanoseconds)).utcoffset() == timedelta(0)
 
 
@@ -67,15 +67,15 @@ def test_any_time_stamp_has_a_text_that_can_be_read_back(nanoseconds: int) -> No
         (-(10**30), "0001-01-01T00:00:00+00:00"),
     ],
 )
-def test_a_time_stamp_is_told_in_whole_seconds_and_clamped(nanoseconds: int, expected: str) -> None:
+def test_the_text_of_a_timestamp_has_whole_seconds_and_is_clamped(nanoseconds: int, expected: str) -> None:
     assert times.from_ns(nanoseconds) == expected
 
 
-def test_now_lies_between_two_readings_of_the_clock() -> None:
+def test_now_is_the_current_time_in_whole_seconds() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    told = datetime.fromisoformat(times.now())
-    assert before <= told <= datetime.now(UTC)
-    assert told.microsecond == 0
+    now = datetime.fromisoformat(times.now())
+    assert before <= now <= datetime.now(UTC)
+    assert now.microsecond == 0
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))

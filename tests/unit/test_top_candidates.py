@@ -1,4 +1,4 @@
-"""Which candidates are chosen: those that a few lines over dictionaries choose."""
+"""The choice of candidates, compared with a few lines over dictionaries."""
 
 from __future__ import annotations
 
@@ -13,58 +13,59 @@ from dedup.index.passages import MAX_BUCKET
 from dedup.matching.top_candidates import MAX_CANDIDATES, MAX_PROPOSED, choose_candidates
 
 Buckets = list[list[int]]
-"""What stands under each key of a text."""
+"""The texts in the bucket of each fingerprint of a text."""
 
 BUCKETS: st.SearchStrategy[Buckets] = st.lists(st.lists(st.integers(1, 40), max_size=MAX_BUCKET + 1, unique=True), max_size=40)
 
 
-def chosen(texts: list[Buckets]) -> list[list[int]]:
-    numbers = [len(there) for buckets in texts for there in buckets]
-    found = [text for buckets in texts for there in buckets for text in there]
+def choose(texts: list[Buckets]) -> list[list[int]]:
+    numbers = [len(bucket) for buckets in texts for bucket in buckets]
+    text_ids = [text for buckets in texts for bucket in buckets for text in bucket]
     ends = np.cumsum([len(buckets) for buckets in texts])
-    return choose_candidates(ends, np.array(numbers, np.int64), np.array(found, np.int64))
+    return choose_candidates(ends, np.array(numbers, np.int64), np.array(text_ids, np.int64))
 
 
-def expected(buckets: Buckets) -> list[int]:
-    met: dict[int, list[Fraction]] = {}
-    for there in buckets:
-        if len(there) <= MAX_BUCKET:
-            for other in there[:MAX_PROPOSED]:
-                met.setdefault(other, []).append(Fraction(1, len(there)))
-    enough = [other for other, said in met.items() if sum(said) >= Fraction(49, 100)]
-    return sorted(enough, key=lambda other: (-len(met[other]), other))[:MAX_CANDIDATES]
+def choose_by_dictionaries(buckets: Buckets) -> list[int]:
+    shares: dict[int, list[Fraction]] = {}
+    for bucket in buckets:
+        if len(bucket) <= MAX_BUCKET:
+            for candidate in bucket[:MAX_PROPOSED]:
+                shares.setdefault(candidate, []).append(Fraction(1, len(bucket)))
+    chosen = [candidate for candidate, text_shares in shares.items() if sum(text_shares) >= Fraction(49, 100)]
+    return sorted(chosen, key=lambda candidate: (-len(shares[candidate]), candidate))[:MAX_CANDIDATES]
 
 
 @given(st.lists(BUCKETS, min_size=1, max_size=5))
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_candidates_are_those_that_dictionaries_choose(either: str, texts: list[Buckets]) -> None:
-    assert chosen(texts) == [expected(buckets) for buckets in texts]
+def test_candidates_are_the_ones_that_dictionaries_choose(either: str, texts: list[Buckets]) -> None:
+    assert choose(texts) == [choose_by_dictionaries(buckets) for buckets in texts]
 
 
-def test_those_of_most_keys_come_first_and_the_earliest_of_equal_ones(either: str) -> None:
-    assert chosen([[[7], [5], [9, 7], [3]]]) == [[7, 3, 5, 9]]
+def test_candidates_with_most_fingerprints_come_first_then_the_earliest(either: str) -> None:
+    assert choose([[[7], [5], [9, 7], [3]]]) == [[7, 3, 5, 9]]
 
 
 @pytest.mark.parametrize(
-    ("stories_there", "keys", "enough"), [(1, 1, True), (2, 1, True), (3, 1, False), (3, 2, True), (6, 2, False), (6, 3, True)]
+    ("texts_in_bucket", "fingerprints", "is_candidate"),
+    [(1, 1, True), (2, 1, True), (3, 1, False), (3, 2, True), (6, 2, False), (6, 3, True)],
 )
-def test_a_key_of_many_stories_says_little(either: str, stories_there: int, keys: int, enough: bool) -> None:
-    (found,) = chosen([[list(range(1, stories_there + 1))] * keys])
-    assert found == (list(range(1, min(stories_there, MAX_PROPOSED) + 1)) if enough else [])
+def test_a_fingerprint_of_many_texts_has_little_weight(either: str, texts_in_bucket: int, fingerprints: int, is_candidate: bool) -> None:
+    (candidates,) = choose([[list(range(1, texts_in_bucket + 1))] * fingerprints])
+    assert candidates == (list(range(1, min(texts_in_bucket, MAX_PROPOSED) + 1)) if is_candidate else [])
 
 
-def test_a_key_of_more_stories_than_count_proposes_nothing(either: str) -> None:
+def test_a_bucket_over_the_limit_proposes_nothing(either: str) -> None:
     full, over = list(range(1, MAX_BUCKET + 1)), list(range(1, MAX_BUCKET + 2))
-    assert chosen([[full] * MAX_BUCKET, [over] * MAX_BUCKET]) == [full[:MAX_PROPOSED], []]
+    assert choose([[full] * MAX_BUCKET, [over] * MAX_BUCKET]) == [full[:MAX_PROPOSED], []]
 
 
-def test_so_many_candidates_are_chosen_and_no_more(either: str) -> None:
-    alone = [[number] for number in range(100, 100 + 3 * MAX_CANDIDATES)]
-    assert chosen([[*alone, alone[-1]], alone[:3]]) == [
-        [alone[-1][0], *(there[0] for there in alone[: MAX_CANDIDATES - 1])],
-        [there[0] for there in alone[:3]],
+def test_the_number_of_candidates_is_limited(either: str) -> None:
+    buckets = [[number] for number in range(100, 100 + 3 * MAX_CANDIDATES)]
+    assert choose([[*buckets, buckets[-1]], buckets[:3]]) == [
+        [buckets[-1][0], *(bucket[0] for bucket in buckets[: MAX_CANDIDATES - 1])],
+        [bucket[0] for bucket in buckets[:3]],
     ]
 
 
-def test_texts_under_whose_keys_nothing_stands_have_no_candidates(either: str) -> None:
-    assert chosen([[], [[], []], [[4]]]) == [[], [], [4]]
+def test_texts_with_empty_buckets_have_no_candidates(either: str) -> None:
+    assert choose([[], [[], []], [[4]]]) == [[], [], [4]]

@@ -1,4 +1,4 @@
-"""One identity for a page, whatever way its address was spelt."""
+"""Canonical URLs: one identity for a page, whatever the spelling of its URL."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def naver_spellings(draw: st.DrawFn) -> str:
 
 @given(naver_spellings())
 @settings(deadline=None, max_examples=400)
-def test_all_naver_spellings_of_an_article_are_one_page(url: str) -> None:
+def test_all_naver_urls_of_an_article_are_one_page(url: str) -> None:
     assert SHIPPED.canonicalise(url) == PAGE
 
 
@@ -79,11 +79,11 @@ def test_all_naver_spellings_of_an_article_are_one_page(url: str) -> None:
         "https://n.news.naver.com/mnews/article/٩٠١/١",
     ],
 )
-def test_other_addresses_are_other_pages(url: str) -> None:
+def test_other_urls_are_other_pages(url: str) -> None:
     assert SHIPPED.canonicalise(url) not in (PAGE, None)
 
 
-ALIKE = [
+EQUIVALENT = [
     [
         "https://hanbit.example/a?b=1&a=2",
         "http://HANBIT.example:80/a?a=2&b=1#top",
@@ -103,15 +103,15 @@ ALIKE = [
 ]
 
 
-@pytest.mark.parametrize("spellings", ALIKE, ids=lambda s: str(s[0]))
-def test_spellings_that_mean_the_same_are_one_page(spellings: list[str]) -> None:
+@pytest.mark.parametrize("spellings", EQUIVALENT, ids=lambda s: str(s[0]))
+def test_equivalent_urls_are_one_page(spellings: list[str]) -> None:
     assert len({SHIPPED.canonicalise(url) for url in spellings}) == 1
     assert SHIPPED.canonicalise(spellings[0]) is not None
 
 
-def test_an_international_host_is_the_same_in_either_spelling() -> None:
-    spelt = "한빛.example".encode("idna").decode()
-    assert SHIPPED.canonicalise("https://한빛.example/a") == SHIPPED.canonicalise(f"https://{spelt}/a") == f"https://{spelt}/a"
+def test_an_international_host_and_its_punycode_are_one_host() -> None:
+    punycode = "한빛.example".encode("idna").decode()
+    assert SHIPPED.canonicalise("https://한빛.example/a") == SHIPPED.canonicalise(f"https://{punycode}/a") == f"https://{punycode}/a"
 
 
 DIFFERENT = [
@@ -127,12 +127,12 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("a", "b"), DIFFERENT)
-def test_spellings_that_may_mean_different_pages_stay_apart(a: str, b: str) -> None:
+def test_urls_that_may_be_different_pages_stay_different(a: str, b: str) -> None:
     assert SHIPPED.canonicalise(a) != SHIPPED.canonicalise(b)
 
 
 @pytest.mark.parametrize("name", ["utm_source", "utm_anything", "fbclid", "gclid", "_ga"])
-def test_tracking_parameters_never_tell_pages_apart(name: str) -> None:
+def test_tracking_parameters_are_removed(name: str) -> None:
     assert SHIPPED.canonicalise(f"https://hanbit.example/a?{name}=1&id=7&{name}=2") == "https://hanbit.example/a?id=7"
 
 
@@ -169,7 +169,7 @@ def test_tracking_parameters_never_tell_pages_apart(name: str) -> None:
         "https://x[::1]/",
     ],
 )
-def test_what_is_no_http_address_is_none(url: str) -> None:
+def test_a_url_that_is_not_http_is_none(url: str) -> None:
     assert SHIPPED.canonicalise(url) is None
 
 
@@ -192,7 +192,7 @@ URL_LIKE = st.one_of(
 @settings(deadline=None, max_examples=1500)
 @example("https://hanbit.example/%2525252525")
 @example("https://hanbit.example//a//b/;p;q?;x=1;&&==&+")
-def test_a_canonical_address_is_its_own_and_nothing_raises(url: str) -> None:
+def test_canonicalising_is_idempotent_and_never_raises(url: str) -> None:
     once = SHIPPED.canonicalise(url)
     if once is not None:
         assert once.startswith("https://")
@@ -203,33 +203,33 @@ def test_a_canonical_address_is_its_own_and_nothing_raises(url: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\\"), max_size=30), st.text(max_size=15))
 @settings(deadline=None, max_examples=400)
-def test_any_path_and_query_of_a_good_host_are_a_page(path: str, query: str) -> None:
+def test_any_path_and_query_of_a_valid_host_is_a_page(path: str, query: str) -> None:
     assert SHIPPED.canonicalise(f"https://hanbit.example/{quote(path)}?{quote(query, errors='replace')}") is not None
 
 
 @given(URL_LIKE, st.text(max_size=5), st.text(max_size=5))
 @settings(deadline=None)
 def test_the_identity_of_a_page_never_raises(url: str, oid: str, aid: str) -> None:
-    found = SHIPPED.page_url(url, oid, aid)
-    assert found is None or SHIPPED.canonicalise(found) == found
+    page = SHIPPED.page_url(url, oid, aid)
+    assert page is None or SHIPPED.canonicalise(page) == page
 
 
-def test_the_url_is_asked_before_the_ids() -> None:
+def test_the_url_wins_over_the_ids() -> None:
     assert SHIPPED.page_url("https://hanbit.example/a", OID, AID) == "https://hanbit.example/a"
 
 
 @pytest.mark.parametrize("url", ["", "none", "javascript:alert(1)", "https://"])
-def test_without_a_usable_url_the_ids_make_one(url: str) -> None:
+def test_without_a_usable_url_the_ids_give_one(url: str) -> None:
     assert SHIPPED.page_url(url, OID, AID) == PAGE
     assert Canonicaliser([], [], "").page_url(url, OID, AID) is None
 
 
 @pytest.mark.parametrize(("oid", "aid"), [("", AID), (OID, ""), ("../..", AID), (OID, "1?x"), (OID, "{aid}"), ("", "")])
-def test_ids_that_are_no_ids_make_no_url(oid: str, aid: str) -> None:
+def test_invalid_ids_give_no_url(oid: str, aid: str) -> None:
     assert SHIPPED.page_url("", oid, aid) is None
 
 
-def test_the_first_rule_that_fits_wins() -> None:
+def test_the_first_matching_rule_wins() -> None:
     rules = [("a.example/{x:d}", "https://first.example/{x}"), ("a.example/{x}", "https://second.example/{x}")]
     both = Canonicaliser(rules, [], "")
     assert both.canonicalise("https://a.example/12") == "https://first.example/12"
@@ -245,7 +245,7 @@ def test_the_first_rule_that_fits_wins() -> None:
 @example("a/b", "a")
 @example("a?b", "a")
 @example("%41", "A")
-def test_a_rule_keeps_different_segments_apart(a: str, b: str) -> None:
+def test_a_rule_does_not_merge_different_segments(a: str, b: str) -> None:
     rule = site("old.example/view/{name}", "https://new.example/{name}")
     x, y = (rule.canonicalise("https://old.example/view/" + quote(name, safe="")) for name in (a, b))
     plain = site("unused.example/{x}", "https://unused.example/{x}")
@@ -266,34 +266,34 @@ def test_a_rule_keeps_different_segments_apart(a: str, b: str) -> None:
         ("a.example/{x}", "https://b.example/{}", "{}"),
     ],
 )
-def test_a_bad_rule_is_refused_with_a_sentence(pattern: str, template: str, words: str) -> None:
-    with pytest.raises(ValueError) as refused:
+def test_an_invalid_rule_is_refused_in_one_line(pattern: str, template: str, words: str) -> None:
+    with pytest.raises(ValueError) as error:
         site(pattern, template)
-    assert words in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
 
 
-def test_rules_that_send_a_page_round_in_circles_are_refused() -> None:
+def test_circular_rules_are_refused() -> None:
     rules = [("a.example/{x}", "https://b.example/{x}"), ("b.example/{x}", "https://a.example/{x}")]
     with pytest.raises(ValueError, match="another rule"):
         Canonicaliser(rules, [], "")
 
 
-def test_the_recipe_changes_with_the_rules_and_not_with_the_order_of_tracking_names() -> None:
+def test_the_recipe_depends_on_the_rules_but_not_on_the_order_of_tracking_parameters() -> None:
     rule = ("a.example/{x}", "https://a.example/{x}")
-    kept = Canonicaliser([rule], ["a", "b"], "").recipe
-    assert kept == Canonicaliser([rule], ["b", "a"], "").recipe
-    assert kept.startswith("urls/")
+    recipe = Canonicaliser([rule], ["a", "b"], "").recipe
+    assert recipe == Canonicaliser([rule], ["b", "a"], "").recipe
+    assert recipe.startswith("urls/")
     others = [
         Canonicaliser([], ["a", "b"], ""),
         Canonicaliser([rule], ["a"], ""),
         Canonicaliser([rule], ["a", "b"], "https://a.example/{oid}/{aid}"),
     ]
-    assert len({kept, *(o.recipe for o in others)}) == 4
+    assert len({recipe, *(o.recipe for o in others)}) == 4
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "expected"),
     [
         ("https://me:secret@hanbit.example/a", "https://hanbit.example/a"),
         ("https://me@x:secret@hanbit.example?q=@", "https://hanbit.example?q=@"),
@@ -316,13 +316,13 @@ def test_the_recipe_changes_with_the_rules_and_not_with_the_order_of_tracking_na
         ("https://me:secret@[::1]/a%40b", "https://[::1]/a%40b"),
     ],
 )
-def test_credentials_are_not_shown(url: str, shown: str) -> None:
-    assert urls.strip_credentials(url) == shown
-    assert urls.to_display_url(url) == shown.strip()
+def test_credentials_are_not_shown(url: str, expected: str) -> None:
+    assert urls.strip_credentials(url) == expected
+    assert urls.to_display_url(url) == expected.strip()
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "expected"),
     [
         ("https://me:pw@аpple.example:8080/а", "https://xn--pple-43d.example:8080/а"),
         ("https://한빛.example", "https://xn--xx3br43b.example"),
@@ -333,6 +333,6 @@ def test_credentials_are_not_shown(url: str, shown: str) -> None:
         ("한빛", "한빛"),
     ],
 )
-def test_no_host_passes_for_another(url: str, shown: str) -> None:
-    """One of the first is spelt with a Cyrillic letter."""
-    assert urls.to_display_url(url) == shown
+def test_a_misleading_host_is_displayed_unambiguously(url: str, expected: str) -> None:
+    """The host of the first URL contains a Cyrillic letter."""
+    assert urls.to_display_url(url) == expected

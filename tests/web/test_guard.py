@@ -1,4 +1,4 @@
-"""Who may ask the dashboard, and what every answer carries, whatever it is."""
+"""Access to the dashboard, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVERYWHERE = ("/", "/status", "/changes.atom", "/none", "/static/dedup.css", "/s
 
 @pytest.mark.parametrize("path", EVERYWHERE)
 @pytest.mark.parametrize("host", ["localhost:8765", "evil.example"], ids=["answered", "refused"])
-def test_every_answer_carries_the_headers(sampled: SampleCrawl, path: str, host: str) -> None:
+def test_every_response_has_the_security_headers(sampled: SampleCrawl, path: str, host: str) -> None:
     answer = client_of(sampled.folder).get(path, headers={"host": host}, follow_redirects=False)
     assert answer.status_code == 421 or host != "evil.example"
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
@@ -42,7 +42,7 @@ def test_every_answer_carries_the_headers(sampled: SampleCrawl, path: str, host:
     assert "server" not in answer.headers
 
 
-def test_what_is_shipped_is_kept_for_as_long_as_it_is_the_same(sampled: SampleCrawl) -> None:
+def test_static_files_are_cached_until_they_change(sampled: SampleCrawl) -> None:
     site = client_of(sampled.folder)
     page = site.get("/status").text
     address = page.partition('<link rel="stylesheet" href="')[2].partition('"')[0]
@@ -51,12 +51,12 @@ def test_what_is_shipped_is_kept_for_as_long_as_it_is_the_same(sampled: SampleCr
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"])
-def test_it_only_reads(sampled: SampleCrawl, method: str) -> None:
+def test_only_get_and_head_are_allowed(sampled: SampleCrawl, method: str) -> None:
     answer = client_of(sampled.folder).request(method, "/status")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_the_head_of_an_answer_can_be_asked_for(sampled: SampleCrawl) -> None:
+def test_head_is_supported(sampled: SampleCrawl) -> None:
     answer = client_of(sampled.folder).head("/status")
     assert (answer.status_code, answer.text) == (200, "")
 
@@ -70,8 +70,8 @@ def test_the_head_of_an_answer_can_be_asked_for(sampled: SampleCrawl) -> None:
         ("[::1", 421), ("", 400),
     ],
 )  # fmt: skip
-def test_only_hosts_that_are_meant_are_answered(sampled: SampleCrawl, host: str, status: int) -> None:
-    """So that no name of somebody else's leads a browser here (DNS rebinding)."""
+def test_only_configured_hosts_are_answered(sampled: SampleCrawl, host: str, status: int) -> None:
+    """Otherwise another host name could lead a browser here (DNS rebinding)."""
     with client(settings(hosts=("desk.example", "["))) as site:
         assert site.get("/static/dedup.css", headers={"host": host}).status_code == status
 
@@ -87,7 +87,7 @@ def basic(user: str, password: str) -> str:
         ("Basic ###", 401), ("Basic", 401), ("Bearer", 401), ("Bearer wrong", 401), ("", 401), ("Digest x", 401),
     ],
 )  # fmt: skip
-def test_with_a_token_nothing_is_answered_without_it(authorization: str, status: int) -> None:
+def test_a_configured_token_is_required(authorization: str, status: int) -> None:
     with client(settings(), TOKEN) as site:
         for path in ("/static/dedup.css", "/none", "/status"):
             answer = site.get(path, headers={"authorization": authorization} if authorization else {})
@@ -97,7 +97,7 @@ def test_with_a_token_nothing_is_answered_without_it(authorization: str, status:
                 assert answer.headers["www-authenticate"].startswith("Basic ")
 
 
-def test_a_token_of_plain_letters_is_taken_by_bearer_too() -> None:
+def test_an_ascii_token_is_accepted_as_a_bearer_token() -> None:
     with client(settings(), "s3cret") as site:
         assert site.get("/static/dedup.css", headers={"authorization": "bearer s3cret"}).status_code == 200
         assert site.get("/static/dedup.css", headers={"authorization": "Bearer s3cre"}).status_code == 401
@@ -110,37 +110,37 @@ def test_a_token_of_plain_letters_is_taken_by_bearer_too() -> None:
         ("same-origin", "no-cors", 200), ("none", "navigate", 200),
     ],
 )  # fmt: skip
-def test_other_sites_may_link_here_and_not_load_from_here(site_: str, mode: str, status: int) -> None:
+def test_other_sites_can_link_here_but_not_load_from_here(site_: str, mode: str, status: int) -> None:
     with client(settings()) as site:
         answer = site.get("/static/dedup.css", headers={"sec-fetch-site": site_, "sec-fetch-mode": mode})
         assert answer.status_code == status
 
 
-def test_an_error_of_the_programs_own_tells_nothing_and_carries_the_headers(sampled: SampleCrawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+def test_an_internal_error_reveals_nothing_and_has_the_headers(sampled: SampleCrawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("secret place")
 
-    monkeypatch.setattr("dedup.web.render.open_database", broken)
+    monkeypatch.setattr("dedup.web.render.open_database", fail)
     site = client_of(sampled.folder)
     with pytest.raises(RuntimeError):
         site.get("/status")
-    quiet = type(site)(site.app, base_url="http://localhost", raise_server_exceptions=False)
-    answer = quiet.get("/status")
+    client = type(site)(site.app, base_url="http://localhost", raise_server_exceptions=False)
+    answer = client.get("/status")
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert answer.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(
-    ("listen", "own"),
+    ("listen", "is_local"),
     [
         ("127.0.0.1:1", True), ("127.5.5.5:1", True), ("[::1]:1", True), ("localhost:1", True), ("0.0.0.0:1", False), ("[::]:1", False),
         ("192.168.1.2:1", False), ("desk.example:1", False), ("127.0.0.1.evil.example:1", False),
     ],
 )  # fmt: skip
-def test_an_address_that_others_reach_wants_a_token(listen: str, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_loopback(listen) is own
-    if not own:
+def test_an_address_beyond_loopback_needs_a_token(listen: str, is_local: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_loopback(listen) is is_local
+    if not is_local:
         with pytest.raises(WebExposedError, match="set \\[web\\] token"):
             load_token(settings(listen=listen))
     else:
@@ -152,7 +152,7 @@ def test_an_address_that_others_reach_wants_a_token(listen: str, own: bool, monk
         load_token(settings(listen=listen, token="env:DESK"))
 
 
-def test_addresses_of_a_crawl_are_links_only_where_a_browser_may_go(crawl: Path, db: Path) -> None:
+def test_only_http_urls_of_a_crawl_are_links(crawl: Path, db: Path) -> None:
     for n, url in enumerate(("https://me:secret@good.example/a?b=c", "http://plain.example/")):
         ArticleFile(url=url, aid=f"{n}").write(crawl)
     running.scan(crawl, db)

@@ -1,4 +1,4 @@
-"""The dashboard behind a reverse proxy as docs/dashboard.md has it: by https, beneath a path that the proxy takes away."""
+"""The dashboard behind a reverse proxy as in docs/dashboard.md: HTTPS, with a path prefix that the proxy removes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.builders.html_pages import Parsed
 OUTSIDE = "https://desk.example/dedup"
 
 
-def proxied(folder: Path) -> TestClient:
-    """A browser that asks nginx, which asks the dashboard: `location /dedup/`, `proxy_pass http://127.0.0.1:8765/`, `Host` as it came."""
+def proxied_client(folder: Path) -> TestClient:
+    """A browser behind nginx: `location /dedup/`, `proxy_pass http://127.0.0.1:8765/`, and `Host` passed on unchanged."""
     settings = load(str(folder / "config.toml")).settings
     app = create_app(settings.model_copy(update={"web": settings.web.model_copy(update={"hosts": ("desk.example",)})}))
 
     async def nginx(scope: Scope, receive: Receive, send: Send) -> None:
-        assert scope["path"].startswith("/dedup/"), f"{scope['path']} is outside of what is served"
+        assert scope["path"].startswith("/dedup/"), f"{scope['path']} is outside the prefix"
         path = scope["path"].removeprefix("/dedup")
         await app({**scope, "scheme": "http", "path": path, "raw_path": path.encode()}, receive, send)
 
@@ -37,8 +37,8 @@ PATHS = [view.path for view in VIEWS if view.path != "/"] + [f"/static/{name}" f
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("query", ["", "?url=https%3A%2F%2Fa.example%2F%3Fx%3D1&format=json"])
-def test_a_slash_at_the_end_leads_to_the_address_without_it(sampled: SampleCrawl, path: str, query: str) -> None:
-    answer = proxied(sampled.folder).get(f"{OUTSIDE}{path}/{query}", follow_redirects=False)
+def test_an_address_with_a_final_slash_redirects(sampled: SampleCrawl, path: str, query: str) -> None:
+    answer = proxied_client(sampled.folder).get(f"{OUTSIDE}{path}/{query}", follow_redirects=False)
     assert answer.status_code == 307
     assert not urlsplit(answer.headers["location"]).netloc
     assert urljoin(f"{OUTSIDE}{path}/{query}", answer.headers["location"]) == f"{OUTSIDE}{path}{query}"
@@ -49,37 +49,37 @@ def test_a_slash_at_the_end_leads_to_the_address_without_it(sampled: SampleCrawl
     "path", ["/nothing/", "//evil.example/", "/page//", "//page/", "/static/", "/static/none/", "/page/x/", "/\\evil.example/"]
 )
 def test_nothing_else_is_redirected(sampled: SampleCrawl, path: str) -> None:
-    answer = proxied(sampled.folder).get(OUTSIDE + path, follow_redirects=False)
+    answer = proxied_client(sampled.folder).get(OUTSIDE + path, follow_redirects=False)
     assert answer.status_code == 404
     assert "location" not in answer.headers
 
 
-def test_every_link_and_redirect_stays_beneath_the_prefix(sampled: SampleCrawl) -> None:
-    """Whatever can be reached from the overview, from an address with a slash at its end and from a page that says what went wrong."""
-    client = proxied(sampled.folder)
+def test_every_link_and_redirect_stays_below_the_prefix(sampled: SampleCrawl) -> None:
+    """Starting at the overview, at addresses with a final slash and at error pages."""
+    client = proxied_client(sampled.folder)
     start = ["/", "/nothing", "/nothing/else/", "/page?url=none", *(f"{path}/" for path in PATHS)]
-    waiting, seen = [OUTSIDE + path for path in start], set[str]()
+    queue, visited = [OUTSIDE + path for path in start], set[str]()
     kinds: dict[str, int] = {}
-    while waiting:
-        address = waiting.pop()
+    while queue:
+        address = queue.pop()
         kind = urlsplit(address).path
-        if address in seen or kinds.get(kind, 0) >= 3:
+        if address in visited or kinds.get(kind, 0) >= 3:
             continue
-        seen.add(address)
+        visited.add(address)
         kinds[kind] = kinds.get(kind, 0) + 1
         answer = client.get(address, follow_redirects=False)
         assert answer.status_code < 500, address
         if "location" in answer.headers:
-            found = [answer.headers["location"]]
+            links = [answer.headers["location"]]
         elif answer.headers["content-type"].startswith("text/html"):
-            found = list(Parsed(answer.text).links)
+            links = list(Parsed(answer.text).links)
         else:
             assert "desk.example" not in answer.text, address
-            found = re.findall(r'(?:href|src)="([^"]+)"', answer.text)
-        for link in found:
-            whole = urljoin(address, link)
-            if urlsplit(whole).netloc == "desk.example" or not urlsplit(link).netloc:
-                assert whole.startswith(OUTSIDE + "/"), (address, link)
-                waiting.append(whole.partition("#")[0])
-            assert "localhost" not in whole, (address, link)
-    assert {urlsplit(address).path.removeprefix("/dedup") for address in seen} >= {"/", *PATHS}
+            links = re.findall(r'(?:href|src)="([^"]+)"', answer.text)
+        for link in links:
+            url = urljoin(address, link)
+            if urlsplit(url).netloc == "desk.example" or not urlsplit(link).netloc:
+                assert url.startswith(OUTSIDE + "/"), (address, link)
+                queue.append(url.partition("#")[0])
+            assert "localhost" not in url, (address, link)
+    assert {urlsplit(address).path.removeprefix("/dedup") for address in visited} >= {"/", *PATHS}
