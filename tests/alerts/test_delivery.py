@@ -27,7 +27,7 @@ from dedup.rules import Event
 from dedup.store import WritableDatabase, outbox
 from dedup.text import times
 from tests.builders.alerts import event, open_with_outbox, receiver, rows, settings
-from tests.builders.processes import until
+from tests.builders.processes import wait_until
 from tests.builders.smtp import parse_feed
 
 LOG = ChannelConfig(kind="log")
@@ -110,7 +110,7 @@ def deliver_due(service: DeliveryService, database: WritableDatabase) -> None:
 
 def wait_for_results(service: DeliveryService) -> None:
     """Wait until every message in flight has a result."""
-    until(lambda: service._results.qsize() >= sum(s.in_flight for s in service._channel_states.values()))
+    wait_until(lambda: service._results.qsize() >= sum(s.in_flight for s in service._channel_states.values()))
 
 
 def deliver_all(service: DeliveryService, database: WritableDatabase) -> None:
@@ -143,7 +143,7 @@ def test_an_alert_is_marked_as_sent_after_its_channel_has_accepted_it(db: Path) 
             assert rows(database, "status", "attempts") == [("pending", 0)]
             assert service.is_busy
             hook.hold.set()
-            until(lambda: (service.exchange(database, immediately=True), not service.is_busy)[1])
+            wait_until(lambda: (service.exchange(database, immediately=True), not service.is_busy)[1])
             assert rows(database, "status", "attempts", "last_error") == [("sent", 1, None)]
         assert len(hook.received) == 1
 
@@ -229,7 +229,7 @@ def test_a_hanging_channel_delays_neither_other_channels_nor_shutdown(db: Path, 
         service = delivery_service(configured)
         started = time.monotonic()
         service.exchange(database, immediately=True)
-        until(lambda: (service.exchange(database, immediately=True), len(sender.events("good")) == 5)[1])
+        wait_until(lambda: (service.exchange(database, immediately=True), len(sender.events("good")) == 5)[1])
         assert len(sender.events("good")) == 5
         started = time.monotonic()
         service.finish(database, 0.3)
@@ -310,8 +310,8 @@ def test_a_channel_that_is_no_longer_configured_keeps_its_deliveries(db: Path, c
 def test_a_result_that_could_not_be_stored_is_stored_later_without_sending_again(db: Path, clock: FakeClock, sender: FakeSender) -> None:
     with open_service(db, settings({"log": LOG}), event()) as (database, service):
         service.exchange(database, immediately=True)
-        until(lambda: len(sender.messages) == 1)
-        until(lambda: not service._results.empty())
+        wait_until(lambda: len(sender.messages) == 1)
+        wait_until(lambda: not service._results.empty())
         database.connection.execute("PRAGMA query_only=ON")
         for _ in range(3):
             with pytest.raises(sqlite3.OperationalError):
@@ -424,7 +424,7 @@ def test_a_repeated_digest_has_the_same_id_and_content(db: Path, clock: FakeCloc
         clock.advance(hours=1)
         killed = delivery_service(configured)
         killed.exchange(database, immediately=True)
-        until(lambda: len(sender.messages) == 1)
+        wait_until(lambda: len(sender.messages) == 1)
         with database.transaction() as transaction:
             outbox.write(transaction, [event(9)], configured.alert_policy(), times.now())
         clock.advance(hours=2)

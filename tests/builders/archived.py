@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders.command import run
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 from tests.builders.stories import paper, story, wire_copy
 
 DAYS = ("02", "03", "04")
@@ -43,11 +43,13 @@ def articles() -> tuple[ArticleFile, ...]:
             first = paper(n, wire_copy(rng, wire))
         else:
             assert source is not None
-            first = paper(n, " ".join(edited(rng, source.body.split(), 0.02 if n % 6 == 4 else 0.0)))
+            first = paper(n, " ".join(edit_words(rng, source.body.split(), 0.02 if n % 6 == 4 else 0.0)))
         for i, day in enumerate(DAYS):
             body = first.body
             if i:
-                body = story(rng, 5).body if n % 6 == 0 else " ".join(edited(rng, first.body.split(), 0.04)) if n % 6 != 3 else first.body
+                body = (
+                    story(rng, 5).body if n % 6 == 0 else " ".join(edit_words(rng, first.body.split(), 0.04)) if n % 6 != 3 else first.body
+                )
             articles_by_day.append(replace(first, body=body, title=f"{first.title} {'가' * (i % 2)}", crawled_at=f"2026-03-{day} 00:30:00"))
     return tuple(articles_by_day)
 

@@ -98,6 +98,6 @@ def words(rng: random.Random, number: int, *, korean: bool = True) -> list[str]:
     return ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9))) for _ in range(number)]
 
 
-def edited(rng: random.Random, text: list[str], share: float) -> list[str]:
+def edit_words(rng: random.Random, text: list[str], share: float) -> list[str]:
     """Return the words with about `share` of them replaced."""
     return [words(rng, 1)[0] if rng.random() < share else word for word in text]

@@ -27,7 +27,7 @@ MAX_DERIVED = 3
 Each has one word replaced, so all of them match clearly."""
 
 
-def made(seed: int, number: int) -> ArticleFile:
+def article(seed: int, number: int) -> ArticleFile:
     """Return the `number`th article: a new page, a later crawl of an earlier page, or a near copy of one at another publisher."""
     return _made(seed)[number]
 
@@ -70,7 +70,7 @@ def lay(crawl: str, seed: int, *, whole: bool) -> Iterator[int]:
                 os.rename(other, f"{path}.moved.md")
                 paths.append(f"{path}.moved.md")
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        _write(path, made(seed, number).render().encode(), by_rename=rng.random() < 0.5)
+        _write(path, article(seed, number).render().encode(), by_rename=rng.random() < 0.5)
         paths.append(path)
         yield number + 1
 

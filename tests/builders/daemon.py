@@ -129,7 +129,7 @@ def watching(
             process.kill()
 
 
-def equals_a_scan(crawl: Path, db: Path) -> None:
+def assert_equals_scan(crawl: Path, db: Path) -> None:
     """Assert that the database equals that of one scan of the finished directory."""
     clean = db.with_name("clean.db")
     running.scan(crawl, clean)

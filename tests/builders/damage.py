@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 PAGE = 4096
 
@@ -30,9 +30,9 @@ def fill(crawl: Path, number: int, *, first: int = 0) -> list[ArticleFile]:
         article = ArticleFile(body=" ".join(body), aid=f"{n:010d}", title=f"기사 {n}")
         articles.append(article)
         if n % 3 == 0:
-            articles.append(replace(article, body=" ".join(edited(rng, body, 0.03)), oid="902", publisher="새나루신문"))
+            articles.append(replace(article, body=" ".join(edit_words(rng, body, 0.03)), oid="902", publisher="새나루신문"))
         if n % 4 == 0:
-            later = replace(article, body=" ".join(edited(rng, body, 0.05)), crawled_at="2026-03-03 00:30:00")
+            later = replace(article, body=" ".join(edit_words(rng, body, 0.05)), crawled_at="2026-03-03 00:30:00")
             articles.append(later)
     for article in articles:
         article.write(crawl / article.crawled_at[:10])

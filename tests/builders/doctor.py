@@ -64,7 +64,7 @@ def list_findings(folder: Path, probes: SystemProbes | None = None, **options: A
     return run_checks(settings, probes=probes, **options)[0]
 
 
-def wrong(settings: Settings, *, writing: bool = False) -> list[str]:
+def content_problems(settings: Settings, *, writing: bool = False) -> list[str]:
     """Return errors and warnings about the content of a database. `writing`: this process holds its lock."""
     return [f.message for f in run_checks(settings, holds_lock=writing)[0] if f.check in CONTENT and f.severity != "ok"]
 
@@ -83,7 +83,7 @@ def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {t: connection.execute(f"SELECT {derived.get(t, '*')} FROM {t} ORDER BY 1").fetchall() for t in tables}
 
 
-def summed_rows(db: Path) -> list[list[tuple[Any, ...]]]:
+def read_summaries(db: Path) -> list[list[tuple[Any, ...]]]:
     """Return every stored summary and cluster."""
     with closing(sqlite3.connect(db)) as connection:
         return [sorted(connection.execute(f"SELECT * FROM {t}"), key=repr) for t in ("summaries", "clusters", "cluster_members")]

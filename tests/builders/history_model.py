@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.builders.crawl import ArticleFile
 
-Path_ = tuple[str, str]
+PathKey = tuple[str, str]
 """(crawl directory, path below it)."""
 State = tuple[str, str]
 """(title, body)."""
@@ -35,7 +35,7 @@ def digest_of(state: State) -> str:
 
 
 @dataclass(frozen=True)
-class Written:
+class FileContent:
     """The content of a file. `crawl` None: the file has no crawl time. `kept`: number of body bytes in a truncated file."""
 
     page: int
@@ -123,10 +123,10 @@ class PathState:
 class Model:
     """All paths seen so far."""
 
-    paths: dict[Path_, PathState] = field(default_factory=dict)
+    paths: dict[PathKey, PathState] = field(default_factory=dict)
     urls: set[str] = field(default_factory=set)
 
-    def see(self, path: Path_, content: Written | None, mtime: int) -> None:
+    def see(self, path: PathKey, content: FileContent | None, mtime: int) -> None:
         """Record that a scan saw this content at the path, or that the file is missing (None)."""
         if content is None:
             if path in self.paths:
@@ -141,7 +141,7 @@ class Model:
         path_state.last = None if content.fault else self._read(path_state, content, mtime)
         path_state.last_article = path_state.last or path_state.last_article
 
-    def _read(self, path_state: PathState, content: Written, mtime: int) -> Reading:
+    def _read(self, path_state: PathState, content: FileContent, mtime: int) -> Reading:
         self.urls.add(content.url)
         before = path_state.last_article
         if content.crawl is not None:
@@ -181,7 +181,7 @@ class Model:
             verdicts[key] = best.status, best.check_status, self.cause(best), source
         return verdicts
 
-    def readings(self) -> list[tuple[Path_, Reading]]:
+    def readings(self) -> list[tuple[PathKey, Reading]]:
         return [(path, r) for path, path_state in self.paths.items() for r in path_state.readings]
 
     def cause(self, reading: Reading) -> str | None:

@@ -12,7 +12,7 @@ from tests.builders.daemon import Daemon
 _LIMITED = 'echo "$2" > "/proc/sys/user/max_inotify_$1" && shift 2 && exec "$@"'
 
 
-def limited(what: Literal["watches", "instances"], number: int) -> tuple[str, ...]:
+def with_limit(what: Literal["watches", "instances"], number: int) -> tuple[str, ...]:
     """Return a command prefix that runs a command in a user namespace with this limit."""
     under = ("unshare", "--user", "--map-root-user", "sh", "-c", _LIMITED, "sh", what, str(number))
     try:

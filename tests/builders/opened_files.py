@@ -14,7 +14,7 @@ _OPEN, _ACCESS, _CREATE = 0x20, 0x01, 0x100
 
 
 @contextmanager
-def opened(*watched: Path) -> Iterator[set[str]]:
+def record_opened_files(*watched: Path) -> Iterator[set[str]]:
     """Record the paths of files that are opened or read while the block runs. The set is complete after the block.
 
     `watched`: files, or folders with files.

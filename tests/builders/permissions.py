@@ -21,7 +21,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """Run a command without CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2). PR_CAPBSET_DROP is 24."""
 
 
-def bound(cwd: Path, *args: str | bytes | Path) -> CommandResult:
+def run_without_capabilities(cwd: Path, *args: str | bytes | Path) -> CommandResult:
     """Run `dedup ARGS` without the capabilities that bypass file permissions. Skips the test if they cannot be dropped."""
     argv = [sys.executable, "-c", DROP_CAPABILITIES, *command(*args)]
     process = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)

@@ -12,6 +12,8 @@ TAIL = "저작권자 (c) " + " ".join(words(random.Random(1), 24)) + " 무단 �
 """Boilerplate of one publisher, about 80 letters."""
 
 
-def printed(number: int, sentences: int = 2, *, tail: str = TAIL, publisher: str = "한빛일보", seed: int = 100, **kw: Any) -> ArticleFile:
+def boilerplate_article(
+    number: int, sentences: int = 2, *, tail: str = TAIL, publisher: str = "한빛일보", seed: int = 100, **kw: Any
+) -> ArticleFile:
     """Return an article of generated sentences that ends with the boilerplate `tail`."""
     return paper(number, f"{story(random.Random(seed + number), sentences).body} {tail}".strip(), publisher=publisher, **kw)

@@ -18,7 +18,7 @@ main()
 """
 
 
-def patched(program: str) -> tuple[str, ...]:
+def patched_command(program: str) -> tuple[str, ...]:
     """Return a command prefix for `python -m dedup …` that executes these lines of Python first, in the same process."""
     return sys.executable, "-c", _PATCHED, program
 
@@ -47,7 +47,7 @@ def state(process: int) -> str:
         return ""
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -55,7 +55,7 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.005)
 
 
-def doing(db: Path) -> str:
+def current_activity(db: Path) -> str:
     """Return the current activity of the process that holds the database, or the last one of a killed holder."""
     holder = current_holder(str(db)) or crashed_holder(str(db))
     return holder.activity if holder else ""

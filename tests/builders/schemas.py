@@ -8,7 +8,7 @@ from sqlite_utils import Migrations
 from dedup.store import schema
 
 
-def later(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+def add_later_migration(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     """Make this process a later version of the program, with one more migration."""
     migrations = Migrations(schema.migrations.name)
     migrations(name="0001_base")(schema._base)

@@ -11,10 +11,10 @@ from dedup.text.publishers import PublisherResolver
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile
 
-NOBODY = PublisherResolver()
+NO_ALIASES = PublisherResolver()
 
 
-def filled(db: Path, seconds: float = float("inf")) -> IndexProgress:
+def update_index(db: Path, seconds: float = float("inf")) -> IndexProgress:
     """Update the search index, as the daemon does when idle."""
     with open_writable(str(db), "test") as database:
         search = SearchIndexer(database)
@@ -24,19 +24,21 @@ def filled(db: Path, seconds: float = float("inf")) -> IndexProgress:
             search.close()
 
 
-def scanned(crawl: Path, db: Path, *articles: ArticleFile) -> None:
+def scan_articles(crawl: Path, db: Path, *articles: ArticleFile) -> None:
     for article in articles:
         article.write(crawl)
     running.scan(crawl, db)
-    filled(db)
+    update_index(db)
 
 
-def search_page(db: Path, query: str, before: str | None = None, limit: int = 100, publishers: PublisherResolver = NOBODY) -> SearchPage:
+def search_page(
+    db: Path, query: str, before: str | None = None, limit: int = 100, publishers: PublisherResolver = NO_ALIASES
+) -> SearchPage:
     with open_database(str(db)) as database:
         return search_revisions(database, publishers, query, before, limit)
 
 
-def titles(db: Path, query: str, publishers: PublisherResolver = NOBODY) -> list[str]:
+def titles(db: Path, query: str, publishers: PublisherResolver = NO_ALIASES) -> list[str]:
     """Return the titles of all hits, sorted."""
     page = search_page(db, query, publishers=publishers)
     assert page.problem == ""
@@ -44,5 +46,5 @@ def titles(db: Path, query: str, publishers: PublisherResolver = NOBODY) -> list
     return sorted(pieces_to_text(hit.title) for hit in page.hits)
 
 
-def numbered(number: int, body: str, **more: Any) -> ArticleFile:
+def numbered_article(number: int, body: str, **more: Any) -> ArticleFile:
     return ArticleFile(body=body, aid=f"{number:010}", **({"title": f"제목{number}"} | more))

@@ -185,7 +185,7 @@ def in_many_scripts(seed: int, statements: int = 12) -> list[ArticleFile]:
     return [paper(n, body) for n, body in enumerate(bodies)]
 
 
-def in_order(db: Path, crawl: Path, names: Sequence[str], passes: int = 1, **kw: Any) -> list[dict[str, Any]]:
+def scan_in_order(db: Path, crawl: Path, names: Sequence[str], passes: int = 1, **kw: Any) -> list[dict[str, Any]]:
     """Record the files one by one in this order, in `passes` sessions. Returns the dump."""
     size = -(-len(names) // passes)
     for begin in range(0, len(names), size):
@@ -203,7 +203,7 @@ def recrawled(source: Story, edits: int, seed: int, number: int = 0) -> list[Art
     return articles
 
 
-def derived(db: Path) -> dict[str, list[tuple[Any, ...]]]:
+def derived_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return all derived rows that matching depends on and the dump omits, without times."""
     with open_database(str(db)) as database:
         return {

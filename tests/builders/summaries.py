@@ -11,7 +11,7 @@ from typing import Any
 from dedup import store
 from dedup.similarity.clustering import MatchGraph
 from dedup.store import open_database
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 CONFIG = '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n'
 
@@ -36,7 +36,7 @@ def crawls(rng: random.Random, pages: int) -> Iterator[ArticleFile]:
         body = rng.choice(pool)
         choice = rng.random()
         if choice < 0.4:
-            body = " ".join(edited(rng, body.split(), rng.choice((0.01, 0.02, 0.05))))
+            body = " ".join(edit_words(rng, body.split(), rng.choice((0.01, 0.02, 0.05))))
         elif choice < 0.55:
             body = " ".join(words(rng, 60))
         elif choice < 0.6:

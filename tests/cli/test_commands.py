@@ -31,8 +31,8 @@ from dedup.cli.completion import SHELLS
 from dedup.cli.setup import _format_toml_string
 from dedup.text.sanitise import format_csv_cell, format_json
 from tests.builders.command import CommandResult, SampleCrawl, command, run, spawn
-from tests.builders.crawl import ArticleFile, edited, words
-from tests.builders.permissions import DROP_CAPABILITIES, bound
+from tests.builders.crawl import ArticleFile, edit_words, words
+from tests.builders.permissions import DROP_CAPABILITIES, run_without_capabilities
 
 ARTICLE = {"id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check"}
 NUMBERS = {
@@ -65,7 +65,7 @@ def crawl(tmp_path: Path) -> Path:
     configure(tmp_path)
     rng = random.Random(7)
     text = words(rng, 120)
-    first, second, near = " ".join(text), " ".join(edited(rng, text, 0.3)), " ".join(edited(rng, text, 0.02))
+    first, second, near = " ".join(text), " ".join(edit_words(rng, text, 0.3)), " ".join(edit_words(rng, text, 0.02))
     for day, body in (("02", first), ("03", second), ("04", first)):
         ArticleFile(body, title=f"제목 {day}", crawled_at=f"2026-03-{day} 00:30:00").write(tmp_path / "crawl" / day)
     ArticleFile(first, title="같은 글", aid="0000000002", publisher="새벽신문", published_at="2026-03-02 10:30").write(tmp_path / "crawl")
@@ -946,7 +946,7 @@ def test_output_works_with_an_ascii_encoding(sampled: SampleCrawl) -> None:
 def test_verify_reports_a_folder_without_search_permission(tmp_path: Path) -> None:
     path = ArticleFile().write(tmp_path / "closed")
     path.parent.chmod(0o600)
-    result = bound(tmp_path, "verify", path)
+    result = run_without_capabilities(tmp_path, "verify", path)
     path.parent.chmod(0o755)
     assert (result.code, "unreadable: permission to enter the folder is denied" in result.out) == (1, True), result
 
@@ -973,7 +973,7 @@ def read_only(scanned: Path) -> Iterable[Path]:
 
 def test_readers_work_in_a_read_only_directory(read_only: Path, scanned: Path) -> None:
     for args in READERS:
-        result = bound(read_only, *args)
+        result = run_without_capabilities(read_only, *args)
         assert (result.code, result.err) == (0, ""), args
         if args[0] != "status":
             assert result.out == run(scanned, *args).out, args
@@ -982,7 +982,7 @@ def test_readers_work_in_a_read_only_directory(read_only: Path, scanned: Path) -
 
 @pytest.mark.parametrize("args", [("scan",), ("reindex",), ("init",), ("scan", "-d", "new.db"), ("sample", "here")])
 def test_writers_fail_with_one_line_in_a_read_only_directory(read_only: Path, args: tuple[str, ...]) -> None:
-    result = bound(read_only, *args)
+    result = run_without_capabilities(read_only, *args)
     assert result.code == 3
     assert result.err.startswith("dedup: ")
     assert result.err.count("\n") == 1

@@ -28,7 +28,7 @@ from dedup.reports.export.schema import ARTICLES_SCHEMA, CHANGES_SCHEMA, CLUSTER
 from dedup.store import open_database
 from dedup.text.sanitise import format_csv_cell, format_json
 from tests.builders.command import SampleCrawl, run
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 from tests.builders.disks import memory
 from tests.builders.exports import rows
 from tests.builders.scans import dump, history
@@ -250,7 +250,7 @@ def test_a_match_names_two_pages_even_if_one_page_showed_both_texts(folder: Path
     """The first page by URL is the same for both texts; another page shows the earlier text, or the later one."""
     rng = random.Random(1)
     text = words(rng, 120)
-    bodies = [" ".join(text), " ".join(edited(rng, text, 0.03))]
+    bodies = [" ".join(text), " ".join(edit_words(rng, text, 0.03))]
     first = ArticleFile(aid="1")
     for day, body in enumerate(bodies, 2):
         replace(first, body=body, crawled_at=f"2026-03-0{day} 00:30:00").write(folder / "crawl", f"{day}.md")

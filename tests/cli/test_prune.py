@@ -22,10 +22,10 @@ from dedup.store import open_database
 from tests.builders import archived, scans
 from tests.builders.archived import ask, configure, copy_database, restore_archive
 from tests.builders.command import CommandResult, run
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 from tests.builders.daemon import watching
 from tests.builders.oracle import assert_holds
-from tests.builders.stories import Story, derived, paper, story, wire_copy
+from tests.builders.stories import Story, derived_rows, paper, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -268,7 +268,7 @@ def test_a_text_pruned_on_one_page_is_compared_while_another_page_has_it(tmp_pat
     (tmp_path / "crawl" / first.name).unlink()
     assert run(tmp_path, "scan").code == 0
     assert prune_json(tmp_path)["pruned"]["revisions"] == 1
-    near = paper(2, " ".join(edited(random.Random(6), text, 0.02))).write(tmp_path)
+    near = paper(2, " ".join(edit_words(random.Random(6), text, 0.02))).write(tmp_path)
     (match,) = run(tmp_path, "similar", near, "-f", "json").json()
     assert (match["relation"], match["title"]) == ("near", "기사 1")
     near.rename(tmp_path / "crawl" / near.name)
@@ -345,7 +345,8 @@ def with_late_crawl(folder: Path, *, has_claim: bool = True) -> Path:
     rng = random.Random(3)
     text = words(rng, 80)
     states = {
-        day: ArticleFile(" ".join(edited(rng, text, 0.1)), title=f"제목 {day}", crawled_at=f"2026-03-0{day} 00:30:00") for day in (1, 3, 4)
+        day: ArticleFile(" ".join(edit_words(rng, text, 0.1)), title=f"제목 {day}", crawled_at=f"2026-03-0{day} 00:30:00")
+        for day in (1, 3, 4)
     }
     states[3] = replace(states[3], claim=states[1].digest)
     states[1] = states[1] if has_claim else replace(states[1], claim="")
@@ -357,7 +358,7 @@ def with_late_crawl(folder: Path, *, has_claim: bool = True) -> Path:
         (folder / "crawl" / f"{day}.md").rename(folder / "archive" / "old" / f"{day}.md")
     assert run(folder, "scan").code == 0
     assert prune_json(folder)["pruned"]["revisions"] == 2
-    ArticleFile(" ".join(edited(rng, text, 0.1)), title="제목 1", crawled_at="2026-03-02 00:30:00").write(folder / "crawl", "2.md")
+    ArticleFile(" ".join(edit_words(rng, text, 0.1)), title="제목 1", crawled_at="2026-03-02 00:30:00").write(folder / "crawl", "2.md")
     assert run(folder, "scan").code == 0
     return folder / "dedup.db"
 
@@ -516,7 +517,7 @@ def everything(db: Path) -> dict[str, Any]:
     """Return the logical dump and all rows that matching depends on."""
     with open_database(str(db)) as database:
         texts = database.rows("SELECT id, digest, characters, signature, crowded FROM texts ORDER BY 1")
-    return {"dump": scans.dump(db), "texts": texts, **derived(db)}
+    return {"dump": scans.dump(db), "texts": texts, **derived_rows(db)}
 
 
 def test_prune_after_being_killed_gives_the_same_database(db: Path) -> None:

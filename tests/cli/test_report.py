@@ -31,7 +31,7 @@ from dedup.reports.period.time_buckets import group_hours, local_hour
 from dedup.text.format import format_duration
 from dedup.text.sanitise import to_printable
 from tests.builders.command import CommandResult, SampleCrawl, run
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 from tests.builders.hostile import ALL, SECRET, URLS
 from tests.builders.scans import dump
 from tests.builders.summaries import CONFIG, crawls, recompute_clusters
@@ -468,7 +468,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n, url in enumerate(URLS):
         for day in (2, 3):
             article = ArticleFile(
-                " ".join([*edited(rng, text, 0.02 if day == 2 else 0.1), f"{day * 1000} {attack}"]),
+                " ".join([*edit_words(rng, text, 0.02 if day == 2 else 0.1), f"{day * 1000} {attack}"]),
                 title=f"={day}{attack}",
                 publisher=f"{n % 4}{attack}",
                 url=url,

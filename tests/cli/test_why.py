@@ -15,7 +15,7 @@ import pytest
 from dedup.text.normalise import normalise
 from tests.builders import relations
 from tests.builders.command import CommandResult, run
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 from tests.builders.stories import Story, command_scan, paper, prose, sentence, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("machine_code")
@@ -34,7 +34,7 @@ def build_articles() -> dict[str, ArticleFile]:
     bodies = {
         "agency": source.body,
         "exact": source.body.replace(" ", "\n\n", 7).replace(".", "…"),
-        "near": " ".join(edited(rng, flat, 0.02)),
+        "near": " ".join(edit_words(rng, flat, 0.02)),
         "copy": wire_copy(rng, source),
         "excerpt": prose((*other.sentences[:3], *source.sentences[2:4], *other.sentences[3:])),
         "quote a": f"{quoting[0].body} “{speech}” {quoting[1].body}",

@@ -16,8 +16,8 @@ from dedup.daemon.watch.change_queue import topmost_folders
 from dedup.pipeline.roots import CrawlDirectory
 from dedup.store import open_database
 from tests.builders import scans as running
-from tests.builders.crawl import ArticleFile, edited, words
-from tests.builders.daemon import equals_a_scan, watching
+from tests.builders.crawl import ArticleFile, edit_words, words
+from tests.builders.daemon import assert_equals_scan, watching
 from tests.builders.oracle import caught_up
 
 _RNG = random.Random(17)
@@ -29,7 +29,7 @@ def _articles(number: int) -> list[ArticleFile]:
 
 def test_old_and_new_files_give_the_same_database_as_a_scan(crawl: Path, db: Path) -> None:
     rng = random.Random(2)
-    before, after = _articles(20), [replace(a, oid="902", body=" ".join(edited(rng, a.body.split(), 0.02))) for a in _articles(20)]
+    before, after = _articles(20), [replace(a, oid="902", body=" ".join(edit_words(rng, a.body.split(), 0.02))) for a in _articles(20)]
     for article in before:
         article.write(crawl)
     with watching(crawl, db) as daemon:
@@ -38,7 +38,7 @@ def test_old_and_new_files_give_the_same_database_as_a_scan(crawl: Path, db: Pat
             article.write(crawl / ["", "new", "new/deep", "다른"][n % 4], age=0)
         daemon.wait_until(lambda: daemon.recorded() == 40)
         assert daemon.leave() == 0
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_a_tree_that_is_moved_in_around_and_out_is_followed(crawl: Path, db: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_crawl_directory_that_disappears_and_returns_loses_nothing(crawl: Path
         late.write(crawl, age=0)
         daemon.wait_until(lambda: daemon.recorded() == 6)
         assert daemon.leave() == 0
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_sigint_exits_with_130_and_keeps_what_was_recorded(crawl: Path, db: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_daemon_killed_repeatedly_ends_with_the_same_database_as_a_scan(crawl:
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.recorded() == 60)
         daemon.leave()
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_a_replaced_folder_and_its_replacement_are_both_followed(crawl: Path, db: Path) -> None:

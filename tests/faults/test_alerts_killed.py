@@ -17,7 +17,7 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, watching
 from tests.builders.hook_secret import ENV
 from tests.builders.oracle import assert_holds
-from tests.builders.processes import patched
+from tests.builders.processes import patched_command
 from tests.builders.smtp import parse_feed, smtp
 
 pytestmark = pytest.mark.system
@@ -68,7 +68,7 @@ def test_a_daemon_killed_before_it_records_a_delivery_sends_it_again_with_the_sa
     ArticleFile().write(crawl)
     ids = fill_outbox(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 3)
     with receiver() as hook:
-        with watching(crawl, db, more=config_for(hook), env=ENV, under=patched(_KILLED_BEFORE_MARKING), until=None) as daemon:
+        with watching(crawl, db, more=config_for(hook), env=ENV, under=patched_command(_KILLED_BEFORE_MARKING), until=None) as daemon:
             assert daemon.wait() == -signal.SIGKILL
         first_ids = hook.ids()
         assert first_ids

@@ -13,7 +13,7 @@ import pytest
 
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile
-from tests.builders.daemon import equals_a_scan, watching
+from tests.builders.daemon import assert_equals_scan, watching
 from tests.builders.oracle import assert_holds, caught_up, walk
 from tests.builders.privileges import as_service
 
@@ -119,7 +119,7 @@ def assert_equals_a_scan_without_gone_files(crawl: Path, db: Path) -> None:
         connection.execute("DELETE FROM readings WHERE file_id IN (SELECT id FROM files WHERE gone = 1)")
         connection.execute("DELETE FROM files WHERE gone = 1")
     connection.close()
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_a_burst_is_recorded_within_the_time_of_a_scan_plus_fifteen_seconds(crawl: Path, db: Path) -> None:

@@ -15,7 +15,7 @@ from dedup.pipeline.scanner import Scan
 from tests.builders import scans as running
 from tests.builders.command import spawn
 from tests.builders.crawl import ArticleFile
-from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.daemon import Daemon, assert_equals_scan, watching
 from tests.builders.oracle import assert_holds, caught_up, recorded
 
 pytestmark = pytest.mark.system
@@ -206,4 +206,4 @@ def test_a_daemon_gives_crawls_at_one_time_the_history_of_a_scan(crawl: Path, db
             daemon.wait_until(lambda: caught_up(crawl, db))
         assert daemon.leave() == 0
     assert_holds(crawl, db)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)

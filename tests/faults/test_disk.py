@@ -25,8 +25,8 @@ from dedup.pipeline.scanner import Scan
 from dedup.pipeline.workers import WorkerPool
 from tests.builders import scans as running
 from tests.builders.command import spawn
-from tests.builders.crawl import ArticleFile, edited, words
-from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.crawl import ArticleFile, edit_words, words
+from tests.builders.daemon import Daemon, assert_equals_scan, watching
 from tests.builders.disks import Image, fill, image, immutable, memory, read_only
 from tests.builders.oracle import assert_holds, assert_sound, caught_up
 from tests.builders.privileges import OTHER, Privileges
@@ -46,7 +46,7 @@ def _articles() -> list[ArticleFile]:
     for n in range(BEFORE + AFTER):
         if n % 3 == 2:
             original = articles[n // 2]
-            articles.append(replace(original, oid="902", aid=f"{n:010d}", body=" ".join(edited(rng, original.body.split(), 0.02))))
+            articles.append(replace(original, oid="902", aid=f"{n:010d}", body=" ".join(edit_words(rng, original.body.split(), 0.02))))
         else:
             articles.append(ArticleFile(body=" ".join(words(rng, 150)), aid=f"{n:010d}", title=f"기사 {n}"))
     return articles
@@ -94,7 +94,7 @@ def test_a_full_disk_is_reported_and_every_file_is_recorded_once_there_is_room(
             daemon.wait_until(lambda: daemon.report().counts["new"] == len(articles))
             assert daemon.leave() == 0
         assert_holds(crawl, db, _bodies(articles))
-        equals_a_scan(crawl, db)
+        assert_equals_scan(crawl, db)
     assert daemon.log.count(b"the database can be written again") == 1
 
 
@@ -128,7 +128,7 @@ def test_a_daemon_stopped_or_killed_on_a_full_disk_loses_nothing(crawl: Path, tm
             daemon.wait_until(lambda: caught_up(crawl, db), 120, every=0.2)
             assert daemon.leave() == 0
         assert_holds(crawl, db, _bodies(articles))
-        equals_a_scan(crawl, db)
+        assert_equals_scan(crawl, db)
 
 
 def test_a_scan_on_a_full_disk_fails_with_one_line_and_the_next_scan_continues(
@@ -157,7 +157,7 @@ def test_a_scan_on_a_full_disk_fails_with_one_line_and_the_next_scan_continues(
         ballast.unlink()
         running.scan(crawl, db)
         assert_holds(crawl, db, _bodies(articles))
-        equals_a_scan(crawl, db)
+        assert_equals_scan(crawl, db)
 
 
 def test_a_file_size_limit_is_reported_and_recording_continues_after_it_is_raised(crawl: Path, db: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_file_size_limit_is_reported_and_recording_continues_after_it_is_raise
         daemon.wait_until(lambda: caught_up(crawl, db) and daemon.problems() == [], 180, every=0.2)
         assert daemon.leave() == 0
     assert_holds(crawl, db, _bodies(articles))
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 _SCAN_WITH_FULL_DATABASE_FILE = """
@@ -211,7 +211,7 @@ with running.session(crawl, db) as session:
 def test_commits_that_do_not_fit_into_the_database_file_stay_in_its_log(crawl: Path, db: Path) -> None:
     subprocess.run([sys.executable, "-c", _SCAN_WITH_FULL_DATABASE_FILE, crawl, db], check=True, timeout=240)
     assert_holds(crawl, db)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_a_daemon_continues_after_its_files_were_read_only(image: Image, crawl: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_daemon_continues_after_its_files_were_read_only(image: Image, crawl: 
         daemon.wait_until(lambda: caught_up(crawl, db) and daemon.problems() == [], 180, every=0.2)
         assert daemon.leave() == 0
     assert_holds(crawl, db, _bodies(articles))
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 @pytest.mark.parametrize("how", ["error", "die"])
@@ -267,7 +267,7 @@ def test_a_broken_file_system_is_reported_and_everything_is_recorded_after_its_r
         daemon.wait_until(lambda: caught_up(crawl, db), 120, every=0.2)
         assert daemon.leave() == 0
     assert_holds(crawl, db, _bodies(articles))
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_a_read_only_folder_is_refused_with_one_line_and_can_be_read(crawl: Path, tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_an_index_catches_up_after_a_failed_update(crawl: Path, db: Path, monkey
         Scan(session).run()
         assert isinstance(session.matcher, Matcher)
     assert_holds(crawl, db)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_find_write_problem_explains_what_is_wrong_with_a_disk(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.builders.crawl import ArticleFile, words
-from tests.builders.daemon import equals_a_scan, watching
+from tests.builders.daemon import assert_equals_scan, watching
 from tests.builders.oracle import assert_holds, assert_sound, caught_up
-from tests.builders.processes import patched
+from tests.builders.processes import patched_command
 
 pytestmark = pytest.mark.system
 
@@ -34,7 +34,7 @@ def _write(crawl: Path, numbers: range) -> None:
 
 
 def test_an_index_truncated_within_a_batch_leaves_a_traceback_and_is_rebuilt_at_the_next_start(crawl: Path, db: Path) -> None:
-    with watching(crawl, db, under=patched(_TRUNCATE_WHILE_INSERTING)) as daemon:
+    with watching(crawl, db, under=patched_command(_TRUNCATE_WHILE_INSERTING)) as daemon:
         _write(crawl, range(5))
         assert daemon.wait(60) == -signal.SIGBUS
         log = daemon.log.decode()
@@ -48,7 +48,7 @@ def test_an_index_truncated_within_a_batch_leaves_a_traceback_and_is_rebuilt_at_
     assert "was killed" in log
     assert "is missing or damaged: rebuilding it from the database" in log
     assert_holds(crawl, db)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_an_index_truncated_between_batches_is_rebuilt_by_the_same_daemon(crawl: Path, db: Path) -> None:
@@ -63,4 +63,4 @@ def test_an_index_truncated_between_batches_is_rebuilt_by_the_same_daemon(crawl:
         assert daemon.leave() == 0
     assert f"{db}.index" in daemon.log.decode()
     assert_holds(crawl, db)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)

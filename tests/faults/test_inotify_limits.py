@@ -12,7 +12,7 @@ import pytest
 from tests.builders.command import spawn
 from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import NEVER, watching
-from tests.builders.inotify_limits import limited, set_limit
+from tests.builders.inotify_limits import set_limit, with_limit
 from tests.builders.oracle import assert_holds, caught_up
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
@@ -38,7 +38,7 @@ def test_folders_beyond_the_limit_are_reported_scanned_and_watched_after_it_is_r
     folders: Path, db: Path, tmp_path: Path, interval: float
 ) -> None:
     """Unwatched folders make timed scans more frequent, whatever the configured interval."""
-    with watching(folders, db, interval=interval, under=limited("watches", WATCHES)) as daemon:
+    with watching(folders, db, interval=interval, under=with_limit("watches", WATCHES)) as daemon:
         daemon.wait_until(lambda: daemon.report().unwatched == FOLDERS + 1 - WATCHES)
         assert daemon.degraded("unwatched")
         assert not daemon.degraded("events")
@@ -61,7 +61,7 @@ def test_folders_beyond_the_limit_are_reported_scanned_and_watched_after_it_is_r
 
 
 def test_new_folders_beyond_the_limit_are_reported(crawl: Path, db: Path) -> None:
-    with watching(crawl, db, under=limited("watches", WATCHES)) as daemon:
+    with watching(crawl, db, under=with_limit("watches", WATCHES)) as daemon:
         assert daemon.report().unwatched == 0
         _write_into_each_folder(crawl, 0)
         daemon.wait_until(lambda: daemon.report().unwatched == FOLDERS + 1 - WATCHES, 240)
@@ -80,7 +80,7 @@ def test_new_folders_beyond_the_limit_are_reported(crawl: Path, db: Path) -> Non
 def test_without_any_watch_timed_scans_find_changes_until_the_limit_is_raised(
     folders: Path, db: Path, tmp_path: Path, limit: Literal["watches", "instances"]
 ) -> None:
-    with watching(folders, db, interval=1.0, under=limited(limit, 0)) as daemon:
+    with watching(folders, db, interval=1.0, under=with_limit(limit, 0)) as daemon:
         daemon.wait_until(lambda: daemon.degraded("events"))
         result = spawn(tmp_path, "-d", db, "status", "--check")
         assert result.code == 1

@@ -27,7 +27,7 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, watching
 from tests.builders.oracle import assert_holds, assert_sound, caught_up, recorded, walk
 from tests.builders.privileges import as_service
-from tests.builders.processes import alive, children, doing, patched, until
+from tests.builders.processes import alive, children, current_activity, patched_command, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -89,7 +89,7 @@ def test_a_daemon_does_not_show_the_report_of_its_predecessor(crawl: Path, db: P
         daemon.wait_until(lambda: daemon.problems() == [])
         daemon.process.kill()
     slow = "import time; from dedup.pipeline import scanner; scanner.is_absent = lambda *_: time.sleep(1)"
-    with watching(crawl, db, under=patched(slow), until="was killed") as daemon:
+    with watching(crawl, db, under=patched_command(slow), until="was killed") as daemon:
         daemon.wait_until(lambda: status.daemon_status(str(db)).health is not None, every=0.001)
         assert (daemon.report().process, daemon.report().phase) == (daemon.process.pid, "starting")
 
@@ -113,7 +113,7 @@ def _wait_until_stuck(db: Path) -> None:
     """Wait until the daemon has made no progress for a while."""
     since, activity = time.monotonic(), ""
     while time.monotonic() - since < 1.5:
-        current = doing(db)
+        current = current_activity(db)
         if current != activity:
             since, activity = time.monotonic(), current
         time.sleep(0.01)
@@ -135,8 +135,8 @@ def test_a_large_scan_stops_in_time_and_the_next_start_completes_it(large_crawl:
                     os.kill(reader, signal.SIGSTOP)
                 _wait_until_stuck(db)
             assert _stop_in_time(daemon, signal.SIGTERM) == 0
-            assert doing(db) == ""
-        until(lambda: not any(map(alive, readers)))
+            assert current_activity(db) == ""
+        wait_until(lambda: not any(map(alive, readers)))
     files = recorded(db)
     assert 10_000 < len(files) < FILES
     assert files.items() <= walk(large_crawl).items()
@@ -174,7 +174,7 @@ readings.insert = slowly
 )
 def test_a_transaction_is_completed_before_the_daemon_stops(crawl: Path, db: Path, numbers: tuple[signal.Signals, ...], code: int) -> None:
     ArticleFile().write(crawl)
-    with watching(crawl, db, under=patched(_WAIT_WITHIN_A_TRANSACTION), until="within a transaction") as daemon:
+    with watching(crawl, db, under=patched_command(_WAIT_WITHIN_A_TRANSACTION), until="within a transaction") as daemon:
         for number in numbers:
             daemon.process.send_signal(number)
         Path(f"{db}.go").touch()
@@ -185,7 +185,7 @@ def test_a_transaction_is_completed_before_the_daemon_stops(crawl: Path, db: Pat
 
 def test_a_transaction_that_does_not_end_is_aborted_and_repeated_by_the_next_start(crawl: Path, db: Path) -> None:
     path = ArticleFile().write(crawl)
-    with watching(crawl, db, under=patched(_WAIT_WITHIN_A_TRANSACTION), until="within a transaction") as daemon:
+    with watching(crawl, db, under=patched_command(_WAIT_WITHIN_A_TRANSACTION), until="within a transaction") as daemon:
         assert _stop_in_time(daemon, signal.SIGTERM) == -signal.SIGALRM
     assert_sound(db)
     assert recorded(db) == {}
@@ -201,7 +201,7 @@ def test_a_daemon_stops_in_time_while_another_program_locks_the_database(crawl: 
         connection = sqlite3.connect(db, isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         ArticleFile().write(crawl, age=0)
-        daemon.wait_until(lambda: doing(db).startswith("recording "), every=0.005)
+        daemon.wait_until(lambda: current_activity(db).startswith("recording "), every=0.005)
         assert _stop_in_time(daemon, number) == (130 if number == signal.SIGINT else 0)
         assert b"The next start finds it again." in daemon.log
         connection.close()
@@ -260,7 +260,7 @@ def test_a_daemon_stops_in_time_while_an_index_is_rebuilt(crawl: Path, db: Path)
     running.scan(crawl, db)
     for extension in (".index", ".passages"):
         Path(f"{db}{extension}").unlink()
-    with watching(crawl, db, under=patched(_REBUILD_SLOWLY), until="making an index") as daemon:
+    with watching(crawl, db, under=patched_command(_REBUILD_SLOWLY), until="making an index") as daemon:
         assert _stop_in_time(daemon, signal.SIGTERM) == 0
         assert b"ERROR" not in daemon.log
     assert_holds(crawl, db)
@@ -335,7 +335,7 @@ def test_closing_the_terminal_stops_the_daemon(crawl: Path, db: Path) -> None:
             output += os.read(master, 65536)
         os.close(master)
         assert process.wait(60) == 0
-    assert doing(db) == ""
+    assert current_activity(db) == ""
     assert run(crawl.parent, "-d", db, "status", "-f", "json").json()["killed_writer"] is None
     running.scan(crawl, db)
     assert_holds(crawl, db)

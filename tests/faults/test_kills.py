@@ -19,11 +19,11 @@ import pytest
 
 from dedup.store.lock import crashed_holder
 from tests.builders.command import run
-from tests.builders.crawler import made
-from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.crawler import article
+from tests.builders.daemon import Daemon, assert_equals_scan, watching
 from tests.builders.oracle import assert_holds, assert_sound, caught_up
 from tests.builders.privileges import as_both
-from tests.builders.processes import patched, until
+from tests.builders.processes import patched_command, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -122,7 +122,7 @@ class Crawler:
 
     def wait_until_idle(self) -> None:
         """Wait until all requested operations are completed."""
-        until(lambda: self.completed == self._requested)
+        wait_until(lambda: self.completed == self._requested)
 
 
 @contextmanager
@@ -151,7 +151,7 @@ def _run_and_kill(crawl: Path, db: Path, rng: random.Random, point: str | None, 
     under: tuple[str, ...] = ()
     if point:
         calls, delay = rng.randint(1, most_calls), rng.uniform(0, 0.004)
-        under = patched((_DIE_AT + POINTS[point]).replace("{calls}", str(calls)).replace("{delay}", str(delay)))
+        under = patched_command((_DIE_AT + POINTS[point]).replace("{calls}", str(calls)).replace("{delay}", str(delay)))
     with watching(crawl, db, settle=0.1, under=under, until=None) as daemon:
         if point is None and rng.random() < 0.6:
             daemon.wait_for_log("INFO watching")
@@ -204,7 +204,7 @@ def _kill_daemons_and_check(crawl: Path, db: Path, kills: int, seed: int, *, who
             if n % RECORD_ALL_EVERY == RECORD_ALL_EVERY - 1:
                 recorded_before |= _record_all(crawl, db, crawler)
         crawler.wait_until_idle()
-        completed = {made(seed, n).body for n in range(crawler.completed)}
+        completed = {article(seed, n).body for n in range(crawler.completed)}
     last = crashed_holder(str(db))
     assert last is not None
     with watching(crawl, db, settle=0.1) as daemon:
@@ -238,14 +238,14 @@ def seed() -> int:
 @as_both
 def test_a_daemon_killed_a_few_times_ends_in_the_database_of_a_scan(crawl: Path, db: Path, seed: int) -> None:
     _kill_daemons_and_check(crawl, db, 6, seed, whole=True)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 @pytest.mark.timeout(900)
 def test_a_daemon_killed_fifty_times_while_pages_arrive_ends_in_the_database_of_a_scan(crawl: Path, db: Path, seed: int) -> None:
     deaths = _kill_daemons_and_check(crawl, db, 50, seed, whole=True)
     assert set(deaths) == set(POINTS)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 @pytest.mark.timeout(900)

@@ -14,10 +14,10 @@ import pytest
 
 from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import Daemon, watching
-from tests.builders.inotify_limits import limited, set_limit
+from tests.builders.inotify_limits import set_limit, with_limit
 from tests.builders.oracle import assert_holds, caught_up
 from tests.builders.privileges import as_service
-from tests.builders.processes import patched
+from tests.builders.processes import patched_command
 
 pytestmark = pytest.mark.system
 
@@ -159,7 +159,7 @@ def _assert_events_arrive(daemon: Daemon, crawl: Path, db: Path, number: int) ->
 @as_service
 @pytest.mark.parametrize("failure", FAILURES)
 def test_a_broken_observer_is_logged_once_rebuilt_once_and_followed_by_one_scan(crawl: Path, db: Path, failure: str) -> None:
-    with watching(crawl, db, under=patched(FAILURES[failure])) as daemon:
+    with watching(crawl, db, under=patched_command(FAILURES[failure])) as daemon:
         _assert_events_arrive(daemon, crawl, db, 0)
         _trigger_failure(crawl, 10, failure)
         daemon.wait_until(lambda: caught_up(crawl, db))
@@ -177,7 +177,7 @@ def test_a_broken_observer_is_logged_once_rebuilt_once_and_followed_by_one_scan(
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_an_observer_that_breaks_repeatedly_leaks_neither_descriptors_nor_threads(crawl: Path, db: Path, failure: str) -> None:
-    with watching(crawl, db, under=patched(_CHECK_OFTEN + FAILURES[failure])) as daemon:
+    with watching(crawl, db, under=patched_command(_CHECK_OFTEN + FAILURES[failure])) as daemon:
         _assert_events_arrive(daemon, crawl, db, 0)
         resources = _resources(daemon)
         for n in range(1, REPETITIONS + 1):
@@ -197,7 +197,7 @@ def test_an_observer_that_breaks_repeatedly_leaks_neither_descriptors_nor_thread
 
 
 def test_a_blocked_handler_delays_neither_timed_scans_nor_shutdown(crawl: Path, db: Path) -> None:
-    with watching(crawl, db, interval=1.0, under=patched(_BLOCK)) as daemon:
+    with watching(crawl, db, interval=1.0, under=patched_command(_BLOCK)) as daemon:
         _trigger_failure(crawl, 10, "a handler")
         daemon.wait_until(lambda: caught_up(crawl, db))
         _article(20).write(crawl, age=0)
@@ -249,9 +249,9 @@ def test_an_observer_that_cannot_be_rebuilt_is_reported_replaced_by_scans_and_re
     crawl: Path, db: Path, exhaust: Callable[[Daemon], AbstractContextManager[str]]
 ) -> None:
     failure = "the reader, handling an event"
-    under = patched(_CHECK_OFTEN + _REFUSE_THREADS + FAILURES[failure])
+    under = patched_command(_CHECK_OFTEN + _REFUSE_THREADS + FAILURES[failure])
     if exhaust in (_no_instances, _no_watches):
-        under = (*limited("instances" if exhaust is _no_instances else "watches", 100), *under)
+        under = (*with_limit("instances" if exhaust is _no_instances else "watches", 100), *under)
     with watching(crawl, db, interval=1.0, under=under) as daemon:
         _article(0).write(crawl, age=0)
         daemon.wait_until(lambda: caught_up(crawl, db) and daemon.idle())

@@ -21,7 +21,7 @@ from tests.builders import scans as running
 from tests.builders.command import run, spawn
 from tests.builders.daemon import Daemon, watching
 from tests.builders.oddities import article
-from tests.builders.opened_files import opened
+from tests.builders.opened_files import record_opened_files
 from tests.builders.oracle import assert_holds, caught_up, ignored, recorded, walk
 from tests.builders.privileges import as_service
 from tests.fuzz import laws
@@ -274,7 +274,7 @@ def test_events_alone_are_enough_to_find_replaced_entries(crawl: Path, db: Path)
 def test_only_regular_files_are_opened(crawl: Path, db: Path) -> None:
     """Opening a fifo may block, or unblock its writer; opening a tape rewinds it."""
     oddities.specials(crawl)
-    with opened(crawl, crawl / "deep") as opened_paths:
+    with record_opened_files(crawl, crawl / "deep") as opened_paths:
         scan_in_process(crawl, db)
         with watching(crawl, db) as daemon:
             late = crawl / "late.md"

@@ -16,7 +16,7 @@ from tests.builders import daemon as daemons
 from tests.builders import scans as running
 from tests.builders.command import spawn
 from tests.builders.crawl import ArticleFile
-from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.daemon import Daemon, assert_equals_scan, watching
 from tests.builders.oracle import assert_holds, caught_up, recorded, walk
 from tests.builders.privileges import as_service
 
@@ -104,7 +104,7 @@ def test_an_unreadable_folder_is_one_fault_until_it_is_readable(crawl: Path, db:
         assert (daemon.problems(), daemon.report().scans, daemon.report().restarts) == ([], 1, 0)
         assert daemon.leave() == 0
     assert_holds(crawl, db)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile
-from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.daemon import Daemon, assert_equals_scan, watching
 from tests.builders.mounts import in_own_mounts, mount, unmount
 from tests.builders.oracle import assert_holds, assert_sound, caught_up, recorded, walk
 from tests.builders.privileges import as_service
@@ -162,7 +162,7 @@ def test_a_root_that_is_absent_at_the_start_is_reported_and_followed_later(crawl
         _assert_events_arrive(daemon, db, crawl, ARTICLES)
         assert daemon.leave() == 0
     assert_holds(crawl, db)
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def test_a_root_that_disappeared_while_no_daemon_ran_loses_nothing(crawl: Path, db: Path) -> None:

@@ -24,8 +24,8 @@ from tests.builders import relations
 from tests.builders import scans as running
 from tests.builders.command import CommandResult, run
 from tests.builders.crawl import ArticleFile
-from tests.builders.printed import TAIL, printed
-from tests.builders.stories import derived, in_order, pairs, paper, prose, sentence, story, wire_copy
+from tests.builders.printed import TAIL, boilerplate_article
+from tests.builders.stories import derived_rows, pairs, paper, prose, scan_in_order, sentence, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -56,9 +56,9 @@ def titles(*numbers: int) -> frozenset[str]:
 
 
 def test_a_passage_becomes_boilerplate_at_its_fifth_article(tmp_path: Path) -> None:
-    write_and_scan(tmp_path, (printed(n) for n in range(4)))
+    write_and_scan(tmp_path, (boilerplate_article(n) for n in range(4)))
     assert list_boilerplate(tmp_path) == []
-    write_and_scan(tmp_path, [printed(4)])
+    write_and_scan(tmp_path, [boilerplate_article(4)])
     (row,) = list_boilerplate(tmp_path)
     assert (row["publisher"], row["status"], row["article_count"], row["example"]) == ("한빛일보", "learned", 5, TAIL)
     assert row["passage"] == normalise(TAIL)
@@ -68,29 +68,29 @@ def test_a_passage_becomes_boilerplate_at_its_fifth_article(tmp_path: Path) -> N
 @pytest.mark.parametrize("articles", [3, 4, 8, 17])
 def test_the_number_of_articles_that_makes_boilerplate_is_configurable(tmp_path: Path, articles: int) -> None:
     configured = f"[duplicates]\nboilerplate_articles = {articles}\n"
-    write_and_scan(tmp_path, (printed(n, 3) for n in range(articles - 1)), configured)
+    write_and_scan(tmp_path, (boilerplate_article(n, 3) for n in range(articles - 1)), configured)
     assert list_boilerplate(tmp_path) == []
-    write_and_scan(tmp_path, [printed(99, 3)], configured)
+    write_and_scan(tmp_path, [boilerplate_article(99, 3)], configured)
     assert [row["article_count"] for row in list_boilerplate(tmp_path)] == [articles]
 
 
 def test_boilerplate_articles_0_turns_learning_off(tmp_path: Path) -> None:
-    write_and_scan(tmp_path, (printed(n) for n in range(12)), "[duplicates]\nboilerplate_articles = 0\n")
+    write_and_scan(tmp_path, (boilerplate_article(n) for n in range(12)), "[duplicates]\nboilerplate_articles = 0\n")
     assert list_boilerplate(tmp_path) == []
 
 
 @pytest.mark.parametrize("batch", [1, 2, 512])
 def test_the_batch_size_does_not_change_what_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(scanning, "BATCH_FILES", batch)
-    write_and_scan(tmp_path, (printed(n) for n in range(6)))
+    write_and_scan(tmp_path, (boilerplate_article(n) for n in range(6)))
     assert [row["passage"] for row in list_boilerplate(tmp_path)] == [normalise(TAIL)]
 
 
 def test_a_passage_of_two_publishers_is_not_boilerplate(tmp_path: Path) -> None:
     """It is probably wire copy."""
-    write_and_scan(tmp_path, [printed(n, publisher="한빛일보" if n < 2 else "새벽신문") for n in range(5)])
+    write_and_scan(tmp_path, [boilerplate_article(n, publisher="한빛일보" if n < 2 else "새벽신문") for n in range(5)])
     assert list_boilerplate(tmp_path) == []
-    write_and_scan(tmp_path, [printed(9, publisher="한빛일보")])
+    write_and_scan(tmp_path, [boilerplate_article(9, publisher="한빛일보")])
     assert list_boilerplate(tmp_path) == []
 
 
@@ -105,9 +105,9 @@ def test_a_passage_of_two_publishers_is_not_boilerplate(tmp_path: Path) -> None:
 )
 def test_aliases_of_a_publisher_count_as_one_publisher(tmp_path: Path, alias: str, second: dict[str, str]) -> None:
     def of_second(n: int) -> ArticleFile:
-        return printed(n, **{k: v.format(n=n) for k, v in second.items()})  # type: ignore[arg-type]
+        return boilerplate_article(n, **{k: v.format(n=n) for k, v in second.items()})  # type: ignore[arg-type]
 
-    articles = [printed(n) if n < 2 else of_second(n) for n in range(5)]
+    articles = [boilerplate_article(n) if n < 2 else of_second(n) for n in range(5)]
     write_and_scan(tmp_path, articles)
     assert list_boilerplate(tmp_path) == []
     (tmp_path / "dedup.db").unlink()
@@ -128,13 +128,13 @@ def test_copies_of_one_story_by_one_publisher_are_one_article(tmp_path: Path) ->
 def test_revisions_of_one_page_are_one_article(tmp_path: Path) -> None:
     """The revisions have only the tail in common."""
     for n in range(8):
-        article = printed(1, 2, seed=200 + n, crawled_at=f"2026-03-02 0{n}:00:00")
+        article = boilerplate_article(1, 2, seed=200 + n, crawled_at=f"2026-03-02 0{n}:00:00")
         article.write(tmp_path / "crawl", f"{n}.md")
     write_and_scan(tmp_path, [])
     assert list_boilerplate(tmp_path) == []
-    write_and_scan(tmp_path, (printed(n) for n in (2, 3, 4)))
+    write_and_scan(tmp_path, (boilerplate_article(n) for n in (2, 3, 4)))
     assert list_boilerplate(tmp_path) == [], "four pages"
-    write_and_scan(tmp_path, [printed(5)])
+    write_and_scan(tmp_path, [boilerplate_article(5)])
     assert [row["passage"] for row in list_boilerplate(tmp_path)] == [normalise(TAIL)]
 
 
@@ -146,11 +146,11 @@ LONG_TAIL = prose(story(random.Random(3), 3).sentences)
 
 
 def test_recorded_matches_keep_boilerplate_until_reindex(tmp_path: Path) -> None:
-    write_and_scan(tmp_path, (printed(n, 4, tail=LONG_TAIL) for n in range(8)))
+    write_and_scan(tmp_path, (boilerplate_article(n, 4, tail=LONG_TAIL) for n in range(8)))
     before = relations_by_titles(tmp_path)
     assert before == {titles(a, b): "excerpt" for a in range(4) for b in range(a)}, "the fifth article is the first one that is masked"
     assert len(list_boilerplate(tmp_path)) == 1
-    write_and_scan(tmp_path, [printed(9, 4, tail=LONG_TAIL)])
+    write_and_scan(tmp_path, [boilerplate_article(9, 4, tail=LONG_TAIL)])
     assert relations_by_titles(tmp_path) == before
     assert run(tmp_path, "reindex").code == 0
     assert relations_by_titles(tmp_path) == {}
@@ -163,7 +163,7 @@ def copies_with_masked_tail(tmp_path: Path, sentences: int) -> list[ArticleFile]
     """Two copies of a story of `sentences` sentences, each with a tail that was masked by hand before."""
     rng = random.Random(4)
     source = story(rng, sentences)
-    write_and_scan(tmp_path, [printed(50, 6, tail="")])
+    write_and_scan(tmp_path, [boilerplate_article(50, 6, tail="")])
     assert run(tmp_path, "boilerplate", "mask", "--publisher", "한빛일보", "--text", LONG_TAIL).code == 0
     articles = [paper(n, prose((sentence(rng), *source.sentences)) + " " + LONG_TAIL, publisher="한빛일보") for n in (1, 2)]
     write_and_scan(tmp_path, articles)
@@ -189,7 +189,7 @@ def test_a_wire_copy_with_two_different_tails_is_a_copy(tmp_path: Path) -> None:
     source = story(rng, 6)
     tails = [prose(story(rng, 1).sentences) for _ in range(2)]
     publishers = ("한빛일보", "새벽신문")
-    articles = [printed(10 * side + n, 3, tail=tails[side], publisher=publishers[side]) for side in range(2) for n in range(5)]
+    articles = [boilerplate_article(10 * side + n, 3, tail=tails[side], publisher=publishers[side]) for side in range(2) for n in range(5)]
     write_and_scan(tmp_path, articles)
     assert {(row["publisher"], row["passage"]) for row in list_boilerplate(tmp_path)} == {
         (publisher, normalise(tail)) for publisher, tail in zip(publishers, tails, strict=True)
@@ -215,7 +215,7 @@ def test_a_match_names_boilerplate_that_was_learned_after_an_earlier_match(crawl
     copies = [paper(60 + n, prose((sentence(rng), *source.sentences)), publisher=f"신문 {n}") for n in range(2)]
     with running.session(crawl, db) as session:
         for n, copy in enumerate(copies):
-            for article in (*(printed(10 * n + i, 3, tail=tails[n]) for i in range(4)), wire):
+            for article in (*(boilerplate_article(10 * n + i, 3, tail=tails[n]) for i in range(4)), wire):
                 article.write(crawl)
                 Scan(session).run()
             copy.write(crawl)
@@ -230,8 +230,14 @@ def test_a_match_names_boilerplate_that_was_learned_after_an_earlier_match(crawl
 
 def scan_a_tail_that_other_publishers_print(tmp_path: Path) -> None:
     """One publisher's tail becomes boilerplate; then two other publishers print the same passage in one article each."""
-    write_and_scan(tmp_path, (printed(n, 4, tail=LONG_TAIL) for n in range(6)))
-    write_and_scan(tmp_path, [printed(20, 4, tail=LONG_TAIL, publisher="새벽신문"), printed(21, 4, tail=LONG_TAIL, publisher="저녁신문")])
+    write_and_scan(tmp_path, (boilerplate_article(n, 4, tail=LONG_TAIL) for n in range(6)))
+    write_and_scan(
+        tmp_path,
+        [
+            boilerplate_article(20, 4, tail=LONG_TAIL, publisher="새벽신문"),
+            boilerplate_article(21, 4, tail=LONG_TAIL, publisher="저녁신문"),
+        ],
+    )
 
 
 def test_boilerplate_of_one_publisher_is_not_masked_for_others(tmp_path: Path) -> None:
@@ -249,13 +255,13 @@ def test_boilerplate_of_one_publisher_is_not_masked_for_others_before_reindex(tm
 
 
 def test_learning_is_deterministic(crawl: Path, tmp_path: Path) -> None:
-    articles = [printed(n, 5, tail=LONG_TAIL if n % 2 else TAIL, publisher=f"신문 {n % 2 + n % 4 // 2}") for n in range(32)]
+    articles = [boilerplate_article(n, 5, tail=LONG_TAIL if n % 2 else TAIL, publisher=f"신문 {n % 2 + n % 4 // 2}") for n in range(32)]
     for article in articles:
         article.write(crawl)
     names = [article.name for article in articles]
-    dumps = [in_order(tmp_path / f"{n}.db", crawl, names, passes) for n, passes in enumerate((1, 1, 8))]
+    dumps = [scan_in_order(tmp_path / f"{n}.db", crawl, names, passes) for n, passes in enumerate((1, 1, 8))]
     assert dumps[1:] == dumps[:1] * 2
-    tables = [derived(tmp_path / f"{n}.db") for n in range(3)]
+    tables = [derived_rows(tmp_path / f"{n}.db") for n in range(3)]
     assert tables[1:] == tables[:1] * 2
     assert len(tables[0]["boilerplate"]) == 4
 
@@ -284,7 +290,7 @@ running.scan(Path(sys.argv[1]), Path(sys.argv[2]))
 @pytest.mark.parametrize(("moment", "times"), [("boilerplate", 1), ("passages", 2), ("batches", 2)])
 def test_a_scan_killed_while_learning_leaves_no_partial_state(crawl: Path, db: Path, moment: str, times: int) -> None:
     for n in range(12):
-        printed(n, 4, tail=LONG_TAIL).write(crawl)
+        boilerplate_article(n, 4, tail=LONG_TAIL).write(crawl)
     result = subprocess.run(
         [sys.executable, "-c", _KILLED_WHILE_LEARNING, str(crawl), str(db), moment, str(times)], check=False, timeout=120
     )
@@ -295,22 +301,22 @@ def test_a_scan_killed_while_learning_leaves_no_partial_state(crawl: Path, db: P
     running.scan(crawl, db)
     running.scan(crawl, db.with_name("clean.db"))
     assert running.dump(db) == running.dump(db.with_name("clean.db"))
-    assert derived(db) == derived(db.with_name("clean.db"))
-    assert len(derived(db)["boilerplate"]) == 1
+    assert derived_rows(db) == derived_rows(db.with_name("clean.db"))
+    assert len(derived_rows(db)["boilerplate"]) == 1
 
 
 # By hand
 
 
 def test_reindex_restores_the_pairs_of_an_allowed_passage(tmp_path: Path) -> None:
-    write_and_scan(tmp_path, (printed(n, 4, tail=LONG_TAIL) for n in range(7)))
+    write_and_scan(tmp_path, (boilerplate_article(n, 4, tail=LONG_TAIL) for n in range(7)))
     (row,) = list_boilerplate(tmp_path)
     result = run(tmp_path, "boilerplate", "allow", row["name"][:5])
     assert result.code == 0
     assert "reindex" in result.err
     assert [r["status"] for r in list_boilerplate(tmp_path)] == ["allowed"]
     assert len(relations_by_titles(tmp_path)) == 6
-    write_and_scan(tmp_path, [printed(7, 4, tail=LONG_TAIL)])
+    write_and_scan(tmp_path, [boilerplate_article(7, 4, tail=LONG_TAIL)])
     assert sum(titles(7, n) in relations_by_titles(tmp_path) for n in range(7)) >= 4, "new articles are compared with the passage"
     assert run(tmp_path, "reindex").code == 0
     assert [r["status"] for r in list_boilerplate(tmp_path)] == ["allowed"], "an allowed passage is not learned again"
@@ -324,12 +330,12 @@ def test_reindex_restores_the_pairs_of_an_allowed_passage(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("passage", [LONG_TAIL, LONG_TAIL.replace(" ", "\n  ").replace(".", "!")], ids=["verbatim", "other spacing"])
 def test_mask_hides_a_passage_that_was_not_learned(tmp_path: Path, passage: str) -> None:
-    write_and_scan(tmp_path, (printed(n, 4, tail=LONG_TAIL) for n in range(3)))
+    write_and_scan(tmp_path, (boilerplate_article(n, 4, tail=LONG_TAIL) for n in range(3)))
     assert len(relations_by_titles(tmp_path)) == 3
     assert run(tmp_path, "boilerplate", "mask", "--publisher", " 한빛일보 ", "--text", passage).code == 0
     (row,) = list_boilerplate(tmp_path)
     assert (row["publisher"], row["status"], row["article_count"], row["passage"]) == ("한빛일보", "masked", 0, normalise(LONG_TAIL))
-    write_and_scan(tmp_path, [printed(4, 4, tail=LONG_TAIL)])
+    write_and_scan(tmp_path, [boilerplate_article(4, 4, tail=LONG_TAIL)])
     assert len(relations_by_titles(tmp_path)) == 3
     assert run(tmp_path, "reindex").code == 0
     assert relations_by_titles(tmp_path) == {}
@@ -337,7 +343,9 @@ def test_mask_hides_a_passage_that_was_not_learned(tmp_path: Path, passage: str)
 
 def test_mask_accepts_an_alias_of_the_publisher(tmp_path: Path) -> None:
     config = '[[publishers.aliases]]\nname = "한빛일보"\nnames = ["한빛 스포츠"]\n'
-    write_and_scan(tmp_path, (printed(n, 4, tail=LONG_TAIL, publisher=("한빛일보", "한빛 스포츠")[n % 2]) for n in range(3)), config)
+    write_and_scan(
+        tmp_path, (boilerplate_article(n, 4, tail=LONG_TAIL, publisher=("한빛일보", "한빛 스포츠")[n % 2]) for n in range(3)), config
+    )
     assert run(tmp_path, "boilerplate", "mask", "--publisher", "한빛 스포츠", "--text", LONG_TAIL).code == 0
     assert [r["publisher"] for r in list_boilerplate(tmp_path)] == ["한빛일보"]
     assert run(tmp_path, "reindex").code == 0
@@ -345,7 +353,7 @@ def test_mask_accepts_an_alias_of_the_publisher(tmp_path: Path) -> None:
 
 
 def test_mask_replaces_an_earlier_allow_and_keeps_one_row(tmp_path: Path) -> None:
-    write_and_scan(tmp_path, (printed(n) for n in range(5)))
+    write_and_scan(tmp_path, (boilerplate_article(n) for n in range(5)))
     (row,) = list_boilerplate(tmp_path)
     assert run(tmp_path, "boilerplate", "allow", row["name"]).code == 0
     for _ in range(2):
@@ -359,7 +367,11 @@ def two_tails(tmp_path: Path) -> Path:
     tails = [TAIL, LONG_TAIL]
     write_and_scan(
         tmp_path,
-        (printed(10 * index + n, 4, tail=tails[index], publisher=("한빛일보", "=새벽신문")[index]) for index in range(2) for n in range(6)),
+        (
+            boilerplate_article(10 * index + n, 4, tail=tails[index], publisher=("한빛일보", "=새벽신문")[index])
+            for index in range(2)
+            for n in range(6)
+        ),
     )
     assert len(list_boilerplate(tmp_path)) == 2
     return tmp_path
@@ -478,7 +490,7 @@ HOSTILE = "\x1b[2J\u202e지움\u2028끝\u200b"
 
 def test_control_characters_are_never_printed(tmp_path: Path) -> None:
     tail = f"{LONG_TAIL[:120]}{HOSTILE}{LONG_TAIL[120:]}"
-    write_and_scan(tmp_path, (printed(n, 5, tail=tail, publisher=f"한빛{HOSTILE}일보") for n in range(5)))
+    write_and_scan(tmp_path, (boilerplate_article(n, 5, tail=tail, publisher=f"한빛{HOSTILE}일보") for n in range(5)))
     (row,) = list_boilerplate(tmp_path)
     results = [run(tmp_path, "boilerplate", "list", "-f", form) for form in ("text", "csv", "json")]
     results += [run(tmp_path, "boilerplate", "allow", row["name"]), run(tmp_path, "boilerplate", "mask", row["name"])]

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from dedup.matching.cache import Cache
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile
-from tests.builders.printed import printed
+from tests.builders.printed import boilerplate_article
 from tests.builders.project import MODULES
-from tests.builders.stories import derived, families, in_many_scripts, mixed, paper, recrawled, story
+from tests.builders.stories import derived_rows, families, in_many_scripts, mixed, paper, recrawled, story
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -196,12 +196,12 @@ def corpus() -> list[ArticleFile]:
     bodies = [*mixed(rng, 1), *families(rng, 3)]
     articles = [paper(n, body) for n, body in enumerate(bodies)]
     articles += [paper(200 + n, article.body) for n, article in enumerate(in_many_scripts(5, 4))]
-    articles += [printed(300 + n, 2 + n % 2) for n in range(9)]
+    articles += [boilerplate_article(300 + n, 2 + n % 2) for n in range(9)]
     return [*articles, *recrawled(story(rng, 6), 4, seed=3, number=400)]
 
 
 def dump_of(db: Path) -> tuple[list[dict[str, Any]], Any]:
-    return running.dump(db), derived(db)
+    return running.dump(db), derived_rows(db)
 
 
 @cache

@@ -25,14 +25,14 @@ from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import Session, open_session
 from dedup.store import open_database
 from tests.builders import doctor as examining
-from tests.builders.crawl import edited, words
-from tests.builders.history_model import Model, Path_, Written, rows_of
+from tests.builders.crawl import edit_words, words
+from tests.builders.history_model import FileContent, Model, PathKey, rows_of
 
 ROOTS = ("one", "two")
 _RNG = random.Random(20260302)
 _STORIES = [words(_RNG, 45) for _ in range(2)]
 BODIES = tuple(
-    " ".join(edited(random.Random(n), story, share)) for n, (story, share) in enumerate((s, x) for s in _STORIES for x in (0.0, 0.04))
+    " ".join(edit_words(random.Random(n), story, share)) for n, (story, share) in enumerate((s, x) for s in _STORIES for x in (0.0, 0.04))
 )
 CRAWLS = tuple(f"2026-03-0{day} 01:00:00" for day in range(2, 6))
 FIRST_MTIME = 1_772_500_000
@@ -45,8 +45,8 @@ PATHS = tuple((root, folder + name) for root in ROOTS for folder in ("", "deep/"
 class Observation:
     """A path as a scan saw it: its content (None: no file) and modification time."""
 
-    path: Path_
-    written: Written | None
+    path: PathKey
+    written: FileContent | None
     mtime: int
 
 
@@ -68,10 +68,10 @@ class World:
     def close(self) -> None:
         self._stack.close()
 
-    def place(self, path: Path_) -> Path:
+    def place(self, path: PathKey) -> Path:
         return self.folder / path[0] / path[1]
 
-    def write(self, path: Path_, written: Written | None, mtime: int) -> None:
+    def write(self, path: PathKey, written: FileContent | None, mtime: int) -> None:
         place = self.place(path)
         if written is None:
             place.unlink(missing_ok=True)
@@ -80,13 +80,13 @@ class World:
         place.write_bytes(written.render())
         os.utime(place, (mtime, mtime))
 
-    def check_paths(self, paths: Sequence[Path_]) -> None:
+    def check_paths(self, paths: Sequence[PathKey]) -> None:
         scan = Scan(self.session)
         for root, root_name in zip(self.session.directories, ROOTS, strict=True):
             scan.check_paths(root, [p[1].encode() for p in paths if p[0] == root_name])
         scan.close()
 
-    def reconcile_folders(self, paths: Sequence[Path_]) -> None:
+    def reconcile_folders(self, paths: Sequence[PathKey]) -> None:
         scan = Scan(self.session)
         for root, root_name in zip(self.session.directories, ROOTS, strict=True):
             for folder in sorted({p[1].rpartition("/")[0] for p in paths if p[0] == root_name}):
@@ -107,7 +107,7 @@ def claim_of(kind: str, body: str, other: str) -> str:
 
 
 WRITTEN = st.builds(
-    lambda page, title, body, other, crawl, claim, spelling: Written(
+    lambda page, title, body, other, crawl, claim, spelling: FileContent(
         page, f"Title {title}", BODIES[body], crawl, claim_of(claim, BODIES[body], BODIES[other]), spelling=spelling
     ),
     page=st.integers(1, 3),
@@ -129,12 +129,12 @@ class Histories(RuleBasedStateMachine):
     def begin(self) -> None:
         Histories.histories += 1
         self.world, self.model = World(), Model()
-        self.files: dict[Path_, tuple[Written, int]] = {}
-        self.dirty: set[Path_] = set()
+        self.files: dict[PathKey, tuple[FileContent, int]] = {}
+        self.dirty: set[PathKey] = set()
         self.observations: list[list[Observation]] = []
         self.clock = 0
 
-    def _write(self, path: Path_, written: Written | None, mtime: int) -> None:
+    def _write(self, path: PathKey, written: FileContent | None, mtime: int) -> None:
         self.world.write(path, written, mtime)
         self.dirty.add(path)
         if written is None:
@@ -143,7 +143,7 @@ class Histories(RuleBasedStateMachine):
             self.files[path] = written, mtime
 
     @rule(path=st.sampled_from(PATHS), written=WRITTEN, hours=st.integers(0, 3))
-    def write(self, path: Path_, written: Written, hours: int) -> None:
+    def write(self, path: PathKey, written: FileContent, hours: int) -> None:
         self.clock += 1
         self._write(path, written, FIRST_MTIME + 3600 * (hours + self.clock))
 
@@ -154,7 +154,7 @@ class Histories(RuleBasedStateMachine):
         path = data.draw(st.sampled_from(sorted(self.files)))
         old, _ = self.files[path]
         self.clock += 1
-        new = Written(old.page, old.title, BODIES[body], old.crawl, claim_of(claim, BODIES[body], BODIES[0]), spelling=old.spelling)
+        new = FileContent(old.page, old.title, BODIES[body], old.crawl, claim_of(claim, BODIES[body], BODIES[0]), spelling=old.spelling)
         self._write(path, new, FIRST_MTIME + 3600 * self.clock)
 
     @precondition(lambda self: self.files)
@@ -167,13 +167,13 @@ class Histories(RuleBasedStateMachine):
         size = max(1, int(share * len(old.body.encode())))
         self._write(
             path,
-            Written(old.page, old.title, old.body, old.crawl, claim, spelling=old.spelling, kept=None if fault else size, fault=fault),
+            FileContent(old.page, old.title, old.body, old.crawl, claim, spelling=old.spelling, kept=None if fault else size, fault=fault),
             mtime,
         )
 
     @precondition(lambda self: self.files)
     @rule(data=st.data(), to=st.sampled_from(PATHS), move=st.booleans())
-    def move_or_copy(self, data: st.DataObject, to: Path_, move: bool) -> None:
+    def move_or_copy(self, data: st.DataObject, to: PathKey, move: bool) -> None:
         path = data.draw(st.sampled_from(sorted(self.files)))
         if path == to:
             return
@@ -220,7 +220,7 @@ class Histories(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         try:
-            assert examining.wrong(self.world.session.settings, writing=True) == []
+            assert examining.content_problems(self.world.session.settings, writing=True) == []
             if self.observations:
                 differences = differences_between({"dump": dump_after_reordering(self.observations)}, {"dump": self.world.dump()})
                 assert not differences, pformat(differences)
@@ -241,7 +241,7 @@ def differences_between(
 
 def dump_after_reordering(observations: list[list[Observation]]) -> list[dict[str, Any]]:
     """The dump after the same observations per path in the same order, interleaved differently between paths."""
-    of_path: dict[Path_, list[Observation]] = {}
+    of_path: dict[PathKey, list[Observation]] = {}
     for observation in (observation for batch in observations for observation in batch):
         of_path.setdefault(observation.path, []).append(observation)
     rng = random.Random(repr(observations))

@@ -22,11 +22,11 @@ from dedup.pipeline.record import record_extractions
 from dedup.pipeline.scanner import Scan
 from tests.builders import doctor as examining
 from tests.builders import scans as running
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 _RNG = random.Random(20260302)
 _STORY = words(_RNG, 60)
-BODIES = tuple(" ".join(edited(random.Random(n), _STORY, 0.02 * n)) for n in range(4))
+BODIES = tuple(" ".join(edit_words(random.Random(n), _STORY, 0.02 * n)) for n in range(4))
 TIMES = tuple(f"2026-03-0{d} 0{h}:00:00" for d in (2, 3) for h in (1, 5))
 HISTORY = ("pages", "aliases", "revisions", "sightings", "readings", "changes", "matches")
 
@@ -239,7 +239,7 @@ def _dump_after(place: Path, *scans: list[tuple[str, ArticleFile]], short: int |
             for name, article in files:
                 article.write(crawl, name + ".md", age=0)
             Scan(session).run()
-        assert examining.wrong(session.settings, writing=True) == []
+        assert examining.content_problems(session.settings, writing=True) == []
     return running.dump(db)
 
 

@@ -32,7 +32,7 @@ from dedup.text.publishers import PublisherResolver
 from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import run
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 MARK = "culprit"
 pytestmark = pytest.mark.usefixtures("plain")
@@ -114,7 +114,7 @@ def write_articles(crawl: Path, number: int, culprits: set[int], seed: int) -> N
     rng = random.Random(seed)
     story = words(rng, 80)
     for n in range(number):
-        body = " ".join(edited(rng, story, 0.04) if n % 2 else words(rng, 60))
+        body = " ".join(edit_words(rng, story, 0.04) if n % 2 else words(rng, 60))
         page = n // 3 if n % 5 == 0 else n
         article = ArticleFile(body=body, aid=f"{page:010}", crawled_at=f"2026-03-02 00:{n:02}:00")
         if n in culprits:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import scans as running
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 
 def _write_crawl(crawl: Path) -> None:
@@ -23,8 +23,8 @@ def _write_crawl(crawl: Path) -> None:
         story = words(rng, 80)
         article = ArticleFile(body=" ".join(story), aid=f"{n:010d}", title=f"기사 {n}")
         article.write(crawl)
-        replace(article, body=" ".join(edited(rng, story, 0.03)), crawled_at="2026-03-03 00:30:00").write(crawl / "2026-03-03")
-        replace(article, body=" ".join(edited(rng, story, 0.02)), oid="902").write(crawl / "copies")
+        replace(article, body=" ".join(edit_words(rng, story, 0.03)), crawled_at="2026-03-03 00:30:00").write(crawl / "2026-03-03")
+        replace(article, body=" ".join(edit_words(rng, story, 0.02)), oid="902").write(crawl / "copies")
     (crawl / "torn.md").write_text(ArticleFile(aid="0000009999").render()[:300], encoding="utf-8")
 
 

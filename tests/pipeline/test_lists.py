@@ -16,7 +16,7 @@ from dedup.reports import DuplicateFilter
 from dedup.store import Database, open_database
 from dedup.store.lists import ClusterFilter, ClusterOrder, PageFilter, PageOrder
 from tests.builders.command import run
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in range(rng.randrange(1, 7)):
             page = group * 10 + n
             article = ArticleFile(
-                body=" ".join(edited(rng, text, rng.choice((0.0, 0.02)))), title=f"제목 {page}", oid=f"{901 + page % 4}", aid=f"{page:010}",
+                body=" ".join(edit_words(rng, text, rng.choice((0.0, 0.02)))),
+                title=f"제목 {page}", oid=f"{901 + page % 4}", aid=f"{page:010}",
                 publisher=f"신문 {page % 4}", published_at=f"2026-03-02 {rng.randrange(9, 14):02}:{rng.randrange(60):02}" if n != 3 else "",
                 crawled_at=f"2026-03-02 {5 + page % 3:02}:00:00",
             )  # fmt: skip

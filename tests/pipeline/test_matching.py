@@ -27,7 +27,7 @@ from dedup.store import open_database
 from dedup.text import normalise
 from tests.builders import relations
 from tests.builders import scans as running
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 
 def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.06)) -> list[ArticleFile]:
@@ -37,7 +37,7 @@ def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.0
     for family in range(families):
         story = words(rng, rng.randint(30, 120), korean=family % 3 != 0)
         for copy in range(5):
-            body = " ".join(edited(rng, story, rng.choice(shares)))
+            body = " ".join(edit_words(rng, story, rng.choice(shares)))
             if copy == 4:
                 body = body.replace(" ", "  ", 3).replace("a", "A")
             articles.append(ArticleFile(body=body, oid=f"9{copy:02}", aid=f"{family:010}", publisher=f"신문 {copy}"))
@@ -88,7 +88,7 @@ def _article(n: int, body: str, **kw: Any) -> ArticleFile:
 
 def test_revisions_of_one_page_are_never_matched_with_each_other(tmp_path: Path) -> None:
     for n in range(6):
-        body = " ".join(edited(random.Random(n), STORY, 0.04))
+        body = " ".join(edit_words(random.Random(n), STORY, 0.04))
         _article(1, body, crawled_at=f"2026-03-02 0{n}:00:00").write(tmp_path / "crawl", f"{n}.md")
     tally = running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
     assert tally.revisions == 6
@@ -98,7 +98,7 @@ def test_revisions_of_one_page_are_never_matched_with_each_other(tmp_path: Path)
 
 def test_a_known_text_on_a_second_page_is_matched_with_revisions_of_the_first(tmp_path: Path) -> None:
     crawl, db = tmp_path / "crawl", tmp_path / "dedup.db"
-    first, second = " ".join(STORY), " ".join(edited(random.Random(1), STORY, 0.02))
+    first, second = " ".join(STORY), " ".join(edit_words(random.Random(1), STORY, 0.02))
     _article(1, first).write(crawl, "1a.md")
     running.scan(crawl, db)
     _article(1, second, crawled_at="2026-03-03 00:00:00").write(crawl, "1b.md")
@@ -232,7 +232,7 @@ def test_all_revisions_reports_copies_of_earlier_revisions_with_their_numbers(tm
     _article(2, " ".join(STORY)).write(crawl, "2.md")
     running.scan(crawl, db)
     replace(_article(2, " ".join(words(rng, 100))), crawled_at="2026-03-04 00:00:00").write(crawl, "2.md")
-    replace(_article(1, " ".join(edited(rng, STORY, 0.02))), crawled_at="2026-03-05 00:00:00").write(crawl, "1.md")
+    replace(_article(1, " ".join(edit_words(rng, STORY, 0.02))), crawled_at="2026-03-05 00:00:00").write(crawl, "1.md")
     replace(_article(1, ", ".join(STORY)), crawled_at="2026-03-06 00:00:00").write(crawl, "1b.md")
     replace(_article(1, " ".join(words(rng, 100))), crawled_at="2026-03-07 00:00:00").write(crawl, "1c.md")
     running.scan(crawl, db)
@@ -328,7 +328,7 @@ def test_assess_agrees_with_the_definitions_in_both_orders_and_for_both_kinds_of
     for n in range(60):
         cut = rng.choice((rng.randint(5, 40), rng.randint(40, 100), 100))
         own_words = words(rng, rng.randint(1, 30) ** 2 // 5, korean=korean)
-        copied = " ".join(edited(rng, source[:cut], rng.choice((0.0, 0.02, 0.1))))
+        copied = " ".join(edit_words(rng, source[:cut], rng.choice((0.0, 0.02, 0.1))))
         body = f"{' '.join(own_words[:9])} {'“' * (n % 3 == 0)}{copied}{'”' * (n % 3 == 0)} {' '.join(own_words[9:])}"
         sides = overlap.prepare_text(" ".join(source)), overlap.prepare_text(body)
         masks = [np.array([n % 4 == 0 and 30 <= i < 60 for i in range(len(side.points))]) for side in sides]

@@ -15,7 +15,7 @@ from tests.builders import relations
 from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import ArticleFile
-from tests.builders.stories import clusters, command_scan, in_order, pairs, paper, prose, sentence, story, wire_copy, write
+from tests.builders.stories import clusters, command_scan, pairs, paper, prose, scan_in_order, sentence, story, wire_copy, write
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -52,7 +52,7 @@ def test_each_story_is_an_excerpt_of_the_newsletter_in_any_order_of_arrival(
     for number, order in enumerate(permutations(articles)):
         monkeypatch.setattr(scanning, "BATCH_FILES", (1, 2, 3, 4)[number % 4])
         db = tmp_path / f"{number}.db"
-        dumps.append(in_order(db, crawl, [a.name for a in order], 1 + number % 2))
+        dumps.append(scan_in_order(db, crawl, [a.name for a in order], 1 + number % 2))
         assert reported_relations(db) == expected
         assert clusters(db) == []
     assert len(dumps) == 24
@@ -84,7 +84,7 @@ def halves(seed: int, *, common: int) -> list[ArticleFile]:
 def test_the_two_halves_of_a_story_are_excerpts_of_it(crawl: Path, db: Path, order: tuple[int, ...]) -> None:
     articles = halves(3, common=0)
     write(crawl, articles)
-    in_order(db, crawl, [articles[n].name for n in order])
+    scan_in_order(db, crawl, [articles[n].name for n in order])
     assert reported_relations(db) == expected_relations(articles) == {(0, 1): "excerpt", (0, 2): "excerpt"}
 
 

@@ -18,12 +18,12 @@ from dedup.store.rows import FileStamp
 from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import ArticleFile
-from tests.builders.opened_files import opened
+from tests.builders.opened_files import record_opened_files
 
 
 def test_the_probe_sees_opened_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
-    with opened(tmp_path) as paths:
+    with record_opened_files(tmp_path) as paths:
         (tmp_path / "a").read_text()
     assert str(tmp_path / "a") in paths
 
@@ -51,7 +51,7 @@ def test_a_folder_replaced_by_a_link_after_listing_is_not_followed(
     shutil.rmtree(crawl / link)
     (crawl / link).symlink_to(outside / target)
     assert os.path.isfile(file.path)
-    with opened(outside, outside / "in", outside / "in/deep") as opened_paths:
+    with record_opened_files(outside, outside / "in", outside / "in/deep") as opened_paths:
         (extraction,) = extract_files([file], options)
     assert (extraction.outcome, extraction.article) == ("vanished", None)
     assert opened_paths == set()
@@ -63,7 +63,7 @@ def test_neither_the_walk_nor_events_follow_a_link_in_place_of_a_folder(crawl: P
     running.scan(crawl, db)
     (crawl / "in").rename(crawl.parent / "moved away")
     (crawl / "in").symlink_to(crawl.parent / "moved away")
-    with opened(crawl.parent / "moved away") as opened_paths, running.session(crawl, db) as session:
+    with record_opened_files(crawl.parent / "moved away") as opened_paths, running.session(crawl, db) as session:
         scan = Scan(session)
         (root,) = session.directories
         scan.reconcile_folder(root, b"in")
@@ -85,7 +85,7 @@ def test_links_in_a_crawl_directory_are_never_opened(crawl: Path, db: Path, outs
     os.mkfifo(outside / "pipe.md")
     (crawl / "pipe.md").symlink_to(outside / "pipe.md")
     (crawl.parent / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
-    with opened(outside, outside / "a.md", outside / "in") as opened_paths:
+    with record_opened_files(outside, outside / "a.md", outside / "in") as opened_paths:
         counts = run(crawl.parent, "scan", "--format", "json").json()
         rows = run(crawl.parent, "verify", "crawl", "-f", "json").json()
         for link in ("file.md", "out/a.md", "pipe.md", "null.md", "loop"):

@@ -23,8 +23,8 @@ from dedup.similarity.winnowing import recipe
 from dedup.store import open_database, open_writable
 from tests.builders import relations
 from tests.builders import scans as running
-from tests.builders.crawl import ArticleFile, edited, words
-from tests.builders.stories import check_index, derived, in_many_scripts, mixed, pairs, paper, story, wire_copy
+from tests.builders.crawl import ArticleFile, edit_words, words
+from tests.builders.stories import check_index, derived_rows, in_many_scripts, mixed, pairs, paper, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -44,7 +44,7 @@ def _write_crawl(crawl: Path) -> None:
         story_words = words(rng, 60)
         article = ArticleFile(body=" ".join(story_words), title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/a/{n}")
         article.write(crawl / "one")
-        recrawl = replace(article, body=" ".join(edited(rng, story_words, 0.02)), crawled_at="2026-03-03 00:00:00")
+        recrawl = replace(article, body=" ".join(edit_words(rng, story_words, 0.02)), crawled_at="2026-03-03 00:00:00")
         replace(recrawl, url=f"https://m.one.example/view?no={n}").write(crawl / "mobile")
         if n % 3 == 0:
             replace(recrawl, oid="902", url=f"https://two.example/{n}").write(crawl / "two")
@@ -119,14 +119,14 @@ def test_a_database_with_another_fingerprint_recipe_is_refused_until_reindex(cra
         patch.setattr(passages, "_RECIPE_DIGEST", bytes(16))
         running.scan(crawl, db)
     running.scan(crawl, clean)
-    assert derived(db)["passages"] != derived(clean)["passages"]
+    assert derived_rows(db)["passages"] != derived_rows(clean)["passages"]
     before = running.dump(db)
     with pytest.raises(errors.RecipeChangedError, match=r"winnow/by letters.*dedup reindex'"):
         running.scan(crawl, db)
     assert running.dump(db) == before
     _reindex(running.settings(crawl, db))
     assert running.dump(db) == running.dump(clean)
-    assert derived(db) == derived(clean)
+    assert derived_rows(db) == derived_rows(clean)
     for path in (db, clean):
         with running.session(crawl, path) as session:
             check_index(session, [t.body for t in store.texts.all_with_body(session.database)])
@@ -138,11 +138,11 @@ def test_reindex_without_changed_settings_changes_nothing(crawl: Path, db: Path,
     for n, body in enumerate(mixed(random.Random(31), 2)):
         paper(n, body).write(crawl)
     running.scan(crawl, db, boilerplate_articles=0)
-    before, derived_before = running.dump(db), derived(db)
+    before, derived_before = running.dump(db), derived_rows(db)
     counts = _reindex(running.settings(crawl, db, boilerplate_articles=0))
     assert counts["matches"] == len([row for row in before if row["table"] == "matches"]) > 20
     assert running.dump(db) == before
-    assert derived(db) == derived_before
+    assert derived_rows(db) == derived_before
     paper(99, next(t for t in mixed(random.Random(31), 2))[40:]).write(crawl)
     running.scan(crawl, db, boilerplate_articles=0)
     running.scan(crawl, db.with_name("clean.db"), boilerplate_articles=0)
@@ -189,9 +189,9 @@ def test_after_reindex_no_pair_depends_on_boilerplate(crawl: Path, db: Path) -> 
         assert set(p["masked_boilerplate"]) == {row.name for row in learned if row.publisher in (a.publisher, b.publisher)}
     with open_database(str(db)) as database:
         assert store.boilerplate.list_passages(database) == learned
-    tables = derived(db)
+    tables = derived_rows(db)
     _reindex(running.settings(crawl, db))
-    assert derived(db) == tables, "reindex is idempotent"
+    assert derived_rows(db) == tables, "reindex is idempotent"
 
 
 def test_reindex_applies_new_aliases_of_publishers(crawl: Path, db: Path) -> None:

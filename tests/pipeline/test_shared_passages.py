@@ -44,16 +44,16 @@ from tests.builders.stories import (
     check_index,
     clusters,
     command_scan,
-    derived,
+    derived_rows,
     families,
     in_many_scripts,
-    in_order,
     keys_of,
     mixed,
     pairs,
     paper,
     prose,
     recrawled,
+    scan_in_order,
     sentence,
     share_of_wide,
     story,
@@ -124,7 +124,7 @@ def test_order_of_arrival_and_batch_size_do_not_change_the_database(crawl: Path,
     for number, (batch, passes) in enumerate([(1, 1), (3, 4), (7, 9), (64, 2), (512, 1), (2, 1)]):
         monkeypatch.setattr(scanning, "BATCH_FILES", batch)
         order = rng.sample(names, len(names))
-        assert in_order(db.with_name(f"{number}.db"), crawl, order, passes, boilerplate_articles=0) == expected
+        assert scan_in_order(db.with_name(f"{number}.db"), crawl, order, passes, boilerplate_articles=0) == expected
 
 
 # Beyond the limits
@@ -209,7 +209,7 @@ def test_sixty_copies_of_a_story_do_not_fill_its_buckets(crawl: Path, tmp_path: 
     write(crawl, (*articles, late))
 
     def late_is_matched_with(db: Path) -> set[str]:
-        in_order(db, crawl, [a.name for a in (*articles, late)], boilerplate_articles=0)
+        scan_in_order(db, crawl, [a.name for a in (*articles, late)], boilerplate_articles=0)
         return {url for pair in pairs(db) if late.address in pair for url in pair} - {late.address}
 
     assert articles[0].address in late_is_matched_with(tmp_path / "stories.db")
@@ -227,7 +227,7 @@ def test_excerpts_and_quotations_are_leaders(crawl: Path, db: Path) -> None:
     write(crawl, [paper(n, body) for n, body in enumerate(bodies)])
     running.scan(crawl, db)
     assert sorted(p["relation"] for p in pairs(db).values()) == ["excerpt", "quote"]
-    assert derived(db)["represented"] == []
+    assert derived_rows(db)["represented"] == []
     assert set(texts_per_key(db).values()) == {1, 2}
 
 
@@ -375,7 +375,7 @@ def test_the_passage_index_does_not_depend_on_the_batch_size(
     for size in (512, batch):
         monkeypatch.setattr(scanning, "BATCH_FILES", size)
         running.scan(crawl, tmp_path / f"{size}.db")
-        tables.append(derived(tmp_path / f"{size}.db"))
+        tables.append(derived_rows(tmp_path / f"{size}.db"))
     assert tables[0] == tables[1]
     assert tables[0]["boilerplate"]
 
@@ -399,11 +399,11 @@ def test_a_text_that_is_mostly_boilerplate_is_indexed_under_all_its_keys(either:
     rng = random.Random(28)
     write(crawl, [paper(n, f"{story(rng).body} {TAIL}", publisher="새벽신문") for n in range(6)])
     running.scan(crawl, db)
-    assert derived(db)["boilerplate"]
+    assert derived_rows(db)["boilerplate"]
     body = f"{' '.join(words(rng, 20))} {TAIL}"
     write(crawl, [paper(7, body, publisher="새벽신문")])
     running.scan(crawl, db)
-    *_, (_, _, keys) = derived(db)["passages"]
+    *_, (_, _, keys) = derived_rows(db)["passages"]
     assert winnowing.unpack(keys).tolist() == keys_of(body)
 
 
@@ -411,7 +411,7 @@ def test_boilerplate_of_an_indexed_text_proposes_no_candidates(either: str, craw
     rng = random.Random(27)
     write(crawl, [paper(n, f"{story(rng).body} {TAIL}", publisher="새벽신문") for n in range(6)])
     running.scan(crawl, db)
-    assert derived(db)["boilerplate"]
+    assert derived_rows(db)["boilerplate"]
     compared: list[tuple[Any, ...]] = []
     assess = MatchCriteria.assess
 
@@ -453,9 +453,9 @@ def test_a_damaged_or_old_passage_index_does_not_change_the_matches(crawl: Path,
             index.write_bytes(b"")
         first_content = first_content or content
     assert running.dump(db) == running.dump(undisturbed)
-    assert derived(db) == derived(undisturbed)
+    assert derived_rows(db) == derived_rows(undisturbed)
     assert len(running.dump(db, "matches")) > 20
-    assert derived(db)["boilerplate"]
+    assert derived_rows(db)["boilerplate"]
 
 
 class _InjectedError(sqlite3.OperationalError):
@@ -486,8 +486,8 @@ def test_a_rolled_back_batch_leaves_no_trace(crawl: Path, db: Path, monkeypatch:
     clean = db.with_name("clean.db")
     running.scan(crawl, clean)
     assert running.dump(db) == running.dump(clean)
-    assert derived(db) == derived(clean)
-    assert derived(db)["boilerplate"]
+    assert derived_rows(db) == derived_rows(clean)
+    assert derived_rows(db)["boilerplate"]
 
 
 def test_a_rolled_back_batch_does_not_affect_the_batch_that_replaces_it(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -522,8 +522,8 @@ def test_a_rolled_back_batch_does_not_affect_the_batch_that_replaces_it(crawl: P
         check_index(session, rolled_back)
     assert len(rolled_back) == len(replacements), "every file is overwritten"
     assert running.dump(db) == running.dump(clean)
-    assert derived(db) == derived(clean)
-    assert derived(db)["boilerplate"]
+    assert derived_rows(db) == derived_rows(clean)
+    assert derived_rows(db)["boilerplate"]
     assert len(running.dump(db, "matches")) > 10
 
 

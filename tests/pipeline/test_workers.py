@@ -21,7 +21,7 @@ from dedup.pipeline.session import build_extract_options
 from dedup.pipeline.workers import WorkerPool
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 OPTIONS = build_extract_options(Settings())
 
@@ -34,7 +34,7 @@ def _always_use_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 def files_in(folder: Path, number: int) -> list[CrawlFile]:
     rng = random.Random(2)
     story = words(rng, 60)
-    paths = [ArticleFile(body=" ".join(edited(rng, story, 0.05)), aid=f"{n:010}").write(folder) for n in range(number)]
+    paths = [ArticleFile(body=" ".join(edit_words(rng, story, 0.05)), aid=f"{n:010}").write(folder) for n in range(number)]
     (folder / "bad.md").write_bytes(b"\xff\xfe\xff")
     return [
         CrawlFile(1, os.fsencode(folder), b"", os.fsencode(p.name), FileStamp(0, 0, 0, 0))

@@ -30,10 +30,10 @@ from dedup.store import backup, open_database, open_writable
 from dedup.text import times
 from tests.builders import scans as running
 from tests.builders.command import CommandResult, run, spawn
-from tests.builders.crawl import ArticleFile, edited
-from tests.builders.daemon import equals_a_scan, watching
-from tests.builders.schemas import later
-from tests.builders.stories import TAIL, check_index, command_scan, derived, families, paper
+from tests.builders.crawl import ArticleFile, edit_words
+from tests.builders.daemon import assert_equals_scan, watching
+from tests.builders.schemas import add_later_migration
+from tests.builders.stories import TAIL, check_index, command_scan, derived_rows, families, paper
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -47,7 +47,7 @@ def articles(number: int, tail: str = "") -> list[ArticleFile]:
     rng = random.Random(31)
     bodies = families(rng, number)[:number]
     sample = [paper(n, f"{body} {tail if n % 3 == 0 else ''}", publisher=f"신문 {n % 3}") for n, body in enumerate(bodies)]
-    edited_body = " ".join(edited(rng, bodies[0].split(), 0.05))
+    edited_body = " ".join(edit_words(rng, bodies[0].split(), 0.05))
     return [*sample[:-1], paper(0, edited_body, publisher="신문 0", crawled_at="2026-03-03 00:30:00")]
 
 
@@ -118,7 +118,7 @@ def test_a_backup_beside_a_daemon_is_one_file_with_a_committed_state(crawl: Path
         assert without_directory(running.dump(path)) == without_directory(running.dump(crawl_copy.with_name("clean.db")))
         sizes.append(len(known_paths))
     assert len(set(sizes)) > 1, "the daemon wrote between them"
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
 
 
 def without_directory(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -146,7 +146,7 @@ def test_a_backup_ends_and_holds_its_first_moment_despite_commits_between_steps(
             scan_next()
         backups = 0
         while True:
-            before, rows = running.dump(db), derived(db)
+            before, rows = running.dump(db), derived_rows(db)
             steps = 0
 
             def on_progress(step: str, pages_done: int, total: int) -> None:
@@ -159,7 +159,7 @@ def test_a_backup_ends_and_holds_its_first_moment_despite_commits_between_steps(
             backup.write(str(db), str(db) + ".backup", progress=on_progress)
             assert steps > 4
             assert running.dump(Path(f"{db}.backup")) == before
-            assert derived(Path(f"{db}.backup")) == rows
+            assert derived_rows(Path(f"{db}.backup")) == rows
             backups += 1
             if not scan_next():
                 break
@@ -667,7 +667,7 @@ def test_a_database_restored_after_damage_catches_up(crawl: Path, db: Path, tmp_
     with watching(crawl, db, settle=0.0) as daemon:
         daemon.wait_until(lambda: daemon.recorded() == 30)
         assert daemon.leave() == 0
-    equals_a_scan(crawl, db)
+    assert_equals_scan(crawl, db)
     with running.session(crawl, db) as session:
         session.matcher.open_candidate_index()
         check_index(session, [])
@@ -682,7 +682,7 @@ def test_a_restored_database_finds_the_same_copies_as_one_without_a_restore(craw
     backup.write(str(db), str(db) + ".backup")
     write(crawl, sample[:30])
     running.scan(crawl, db)
-    edited_bodies = [edited(random.Random(n), article.body.split(), 0.3) for n, article in enumerate(sample[12:30])]
+    edited_bodies = [edit_words(random.Random(n), article.body.split(), 0.3) for n, article in enumerate(sample[12:30])]
     backup.restore(str(db), str(db) + ".backup")
     for n, body in enumerate(edited_bodies, 12):
         paper(n, " ".join(body), publisher=f"신문 {n % 3}").write(crawl, f"{n:04}_{sample[n].name}")
@@ -695,7 +695,7 @@ def test_a_restored_database_finds_the_same_copies_as_one_without_a_restore(craw
                 session.directories[0], [name for name in map(os.fsencode, sorted(os.listdir(crawl))) if int(name[:4]) < last]
             )
     assert running.dump(db) == running.dump(clean)
-    assert derived(db) == derived(clean)
+    assert derived_rows(db) == derived_rows(clean)
 
 
 def test_restore_creates_a_missing_database(folder: Path) -> None:
@@ -790,7 +790,7 @@ def test_a_database_of_an_older_version_can_be_backed_up_restored_and_migrated(
     old = tmp_path / "old.db"
     with open_writable(str(old), "test"):
         pass
-    later(monkeypatch, "ALTER TABLE pages ADD COLUMN more TEXT")
+    add_later_migration(monkeypatch, "ALTER TABLE pages ADD COLUMN more TEXT")
     assert run(folder, "--database", old, "backup", "kept.db").code == 0
     assert run(folder, "restore", "kept.db").code == 0
     assert command_scan(folder).code == 0

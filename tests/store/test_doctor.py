@@ -25,7 +25,7 @@ from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import run, spawn
 from tests.builders.crawl import ArticleFile
-from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, run_doctor, scanned_crawl, summed_rows
+from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, read_summaries, run_doctor, scanned_crawl
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -200,7 +200,7 @@ def test_an_altered_derived_value_is_found_and_rebuilt(folder: Path, alteration:
     db = folder / "dedup.db"
     sql, words = DERIVED_ALTERATIONS[alteration]
     sql = sql.replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
-    before, base, summary_rows = running.dump(db), base_rows(db), summed_rows(db)
+    before, base, summary_rows = running.dump(db), base_rows(db), read_summaries(db)
     assert damaging.by_sql(db, *sql.split("; ")) > 0
     findings = run_doctor(folder)
     assert words in format_findings(findings)
@@ -212,7 +212,7 @@ def test_an_altered_derived_value_is_found_and_rebuilt(folder: Path, alteration:
     assert run_doctor(folder) == []
     assert running.dump(db) == before
     assert base_rows(db) == base
-    assert summed_rows(db) == summary_rows
+    assert read_summaries(db) == summary_rows
 
 
 def test_all_alterations_together_are_repaired_together(either: str, folder: Path) -> None:

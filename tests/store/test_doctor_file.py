@@ -29,7 +29,7 @@ from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import ArticleFile
 from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, run_doctor, scanned_crawl
-from tests.builders.permissions import bound
+from tests.builders.permissions import run_without_capabilities
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -273,7 +273,7 @@ def test_a_folder_that_every_user_can_write_is_reported(folder: Path) -> None:
 
 def test_an_unreadable_database_is_reported(folder: Path) -> None:
     (folder / "dedup.db").chmod(0)
-    result = bound(folder, "doctor", "--format", "json")
+    result = run_without_capabilities(folder, "doctor", "--format", "json")
     assert result.code == 1
     assert "may not read" in format_findings(result.json()["findings"])
 
@@ -424,7 +424,7 @@ def test_crawl_directories_and_folders_that_cannot_be_listed_are_reported(folder
     for path in unlistable:
         path.chmod(0)
     try:
-        result = bound(folder, "doctor", "--format", "json")
+        result = run_without_capabilities(folder, "doctor", "--format", "json")
     finally:
         for path in unlistable:
             path.chmod(0o755)

@@ -20,7 +20,7 @@ from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import ArticleFile
-from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, run_doctor, summed_rows
+from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, read_summaries, run_doctor
 from tests.builders.labelled_changes import BODY
 
 NOTICE = "Content not found"
@@ -207,7 +207,7 @@ EACH_ALTERATION = [
 @pytest.mark.parametrize(("table", "sql", "words"), EACH_ALTERATION)
 def test_an_altered_value_is_found_and_repaired(folder: Path, table: str, sql: str, words: str) -> None:
     db = folder / "dedup.db"
-    before, base, summary_rows = running.dump(db), base_rows(db), summed_rows(db)
+    before, base, summary_rows = running.dump(db), base_rows(db), read_summaries(db)
     assert damaging.by_sql(db, f"UPDATE {table} SET {sql}") > 0
     findings = run_doctor(folder)
     assert words in format_findings(findings)
@@ -218,7 +218,7 @@ def test_an_altered_value_is_found_and_repaired(folder: Path, table: str, sql: s
     assert run_doctor(folder) == []
     assert running.dump(db) == before
     assert base_rows(db) == base
-    assert summed_rows(db) == summary_rows
+    assert read_summaries(db) == summary_rows
 
 
 @pytest.mark.parametrize("table", KEYS)

@@ -15,7 +15,7 @@ from dedup import errors
 from dedup.store import open_database, open_writable, schema
 from tests.builders.command import CommandResult, run
 from tests.builders.crawl import ArticleFile
-from tests.builders.schemas import later
+from tests.builders.schemas import add_later_migration
 
 DIGESTS = {"0001_base": "39bce90ddd876ff5bc031785316129f239e358c9c287fa70be66f74ce2f463c0"}
 """Migration → SHA-256 of the statements that it runs on a new database, one a line.
@@ -65,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_database_of_an_older_version_is_migrated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = run(folder, "dump", "--logical", "-f", "json").out
-    later(monkeypatch, "ALTER TABLE pages ADD COLUMN more TEXT")
+    add_later_migration(monkeypatch, "ALTER TABLE pages ADD COLUMN more TEXT")
     with pytest.raises(errors.DatabaseUnreadableError, match="dedup scan"), open_database(str(folder / "dedup.db")):
         pass
     assert "older version" in doctor(folder).out
@@ -89,7 +89,7 @@ def test_a_database_of_an_older_version_is_migrated(folder: Path, monkeypatch: p
 )
 def test_a_failed_migration_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch, sql: str, words: str) -> None:
     before = run(folder, "dump", "--logical", "-f", "json").out
-    later(monkeypatch, sql)
+    add_later_migration(monkeypatch, sql)
     with pytest.raises(errors.DatabaseUnreadableError, match=words), open_writable(str(folder / "dedup.db"), "test"):
         pass
     monkeypatch.undo()

@@ -34,7 +34,7 @@ from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import words as invented
 from tests.builders.oracle import assert_holds
-from tests.builders.search import NOBODY, filled, numbered, scanned, search_page, titles
+from tests.builders.search import NO_ALIASES, numbered_article, scan_articles, search_page, titles, update_index
 
 # Search terms
 
@@ -98,8 +98,8 @@ BODIES = (
 def five_articles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("five")
     (folder / "crawl").mkdir()
-    articles = [numbered(n, body, title=f"글 {n}", publisher=("한빛일보", "The Courier")[n % 2]) for n, body in enumerate(BODIES)]
-    scanned(folder / "crawl", folder / "dedup.db", *articles)
+    articles = [numbered_article(n, body, title=f"글 {n}", publisher=("한빛일보", "The Courier")[n % 2]) for n, body in enumerate(BODIES)]
+    scan_articles(folder / "crawl", folder / "dedup.db", *articles)
     return folder / "dedup.db"
 
 
@@ -151,8 +151,8 @@ def test_a_query_finds_exactly_the_matching_articles(five_articles: Path, query:
 def test_any_two_syllables_of_a_text_find_it(crawl: Path, db: Path) -> None:
     """And every result contains them, compared with a search in every text."""
     rng = random.Random(7)
-    articles = [numbered(n, " ".join(invented(rng, 30))) for n in range(40)]
-    scanned(crawl, db, *articles)
+    articles = [numbered_article(n, " ".join(invented(rng, 30))) for n in range(40)]
+    scan_articles(crawl, db, *articles)
     words_ = sorted({run for m in articles for run in m.body.split()})
     for word in rng.sample(words_, 60):
         begin = rng.randrange(len(word) - 1)
@@ -166,10 +166,10 @@ PUBLISHERS = PublisherResolver([Publisher("새물결", ("한빛일보", "Hanbit"
 @pytest.mark.parametrize("name", ["새물결", "한빛일보", "한빛", "hanbit"])
 def test_a_publisher_is_found_by_each_of_its_names(crawl: Path, db: Path, name: str) -> None:
     """The articles print one of the names, or are known by id or host."""
-    by_name = numbered(1, "본문이다", title="이름", oid="905", publisher="Hanbit")
-    by_id = numbered(2, "본문이다", title="번호", oid="901", publisher="아무개")
-    by_host = numbered(3, "본문이다", title="주소", oid="", publisher="", url="https://news.hanbit.example/3")
-    scanned(crawl, db, by_name, by_id, by_host, numbered(4, "본문이다", title="남", oid="902", publisher="딴집"))
+    by_name = numbered_article(1, "본문이다", title="이름", oid="905", publisher="Hanbit")
+    by_id = numbered_article(2, "본문이다", title="번호", oid="901", publisher="아무개")
+    by_host = numbered_article(3, "본문이다", title="주소", oid="", publisher="", url="https://news.hanbit.example/3")
+    scan_articles(crawl, db, by_name, by_id, by_host, numbered_article(4, "본문이다", title="남", oid="902", publisher="딴집"))
     assert titles(db, f"publisher:{name}", PUBLISHERS) == ["번호", "이름", "주소"]
     assert titles(db, f"본문이다 -publisher:{name}", PUBLISHERS) == ["남"]
 
@@ -240,7 +240,7 @@ def test_no_generated_query_raises(five_articles: Path, query: str) -> None:
 
 
 def test_results_are_newest_first_and_pages_have_no_gaps(crawl: Path, db: Path) -> None:
-    scanned(crawl, db, *(numbered(n, f"예산 이야기 {n}") for n in range(25)))
+    scan_articles(crawl, db, *(numbered_article(n, f"예산 이야기 {n}") for n in range(25)))
     result_urls: list[str] = []
     before, pages = None, 0
     while True:
@@ -258,7 +258,7 @@ def test_results_are_newest_first_and_pages_have_no_gaps(crawl: Path, db: Path) 
 
 
 def test_a_full_last_page_has_no_next_page(crawl: Path, db: Path) -> None:
-    scanned(crawl, db, *(numbered(n, f"예산 이야기 {n}") for n in range(10)))
+    scan_articles(crawl, db, *(numbered_article(n, f"예산 이야기 {n}") for n in range(10)))
     assert search_page(db, "예산", limit=10).next_cursor is None
 
 
@@ -270,11 +270,11 @@ def test_an_invalid_cursor_is_reported(five_articles: Path, before: str) -> None
 def test_a_page_ends_at_its_row_limit_and_the_next_page_continues(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of the index that do not match cost time. They end a page early, and no match is lost."""
     monkeypatch.setattr(searcher, "_CHUNK_ROWS", 4)
-    scanned(crawl, db, numbered(0, "예산안 하나"), *(numbered(n, f"예산 산안 {n}") for n in range(1, 30)))
+    scan_articles(crawl, db, numbered_article(0, "예산안 하나"), *(numbered_article(n, f"예산 산안 {n}") for n in range(1, 30)))
     before, pages, hits = None, 0, 0
     while True:
         with open_database(str(db)) as database:
-            results = search_revisions(database, NOBODY, "예산안", before, 1, 7)
+            results = search_revisions(database, NO_ALIASES, "예산안", before, 1, 7)
         pages, hits, before = pages + 1, hits + len(results.hits), results.next_cursor
         if before is None:
             break
@@ -285,7 +285,7 @@ def test_a_page_ends_at_its_row_limit_and_the_next_page_continues(crawl: Path, d
 def test_no_match_is_lost_between_two_chunks_of_candidates(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every fifth candidate matches: the first one after each chunk of four."""
     monkeypatch.setattr(searcher, "_CHUNK_ROWS", 4)
-    scanned(crawl, db, *(numbered(n, f"{'예산안' if n % 5 == 0 else '예산 산안'} {n}") for n in range(20)))
+    scan_articles(crawl, db, *(numbered_article(n, f"{'예산안' if n % 5 == 0 else '예산 산안'} {n}") for n in range(20)))
     assert len(search_page(db, "예산안", limit=3).hits) == 3
     assert len(search_page(db, "예산안").hits) == 4
 
@@ -299,9 +299,9 @@ def hit_texts(pieces: highlight.HighlightedText | None) -> list[str]:
 
 
 def test_a_hit_has_its_page_its_last_crawl_and_a_snippet(crawl: Path, db: Path) -> None:
-    first = numbered(1, "앞 " * 200 + "예산안을 의결했다. " + "뒤 " * 200, title="예산 소식", crawled_at="2026-03-02 00:30:00")
-    scanned(crawl, db, first)
-    numbered(1, first.body, title="예산 소식", crawled_at="2026-03-03 00:30:00").write(crawl, "again.md")
+    first = numbered_article(1, "앞 " * 200 + "예산안을 의결했다. " + "뒤 " * 200, title="예산 소식", crawled_at="2026-03-02 00:30:00")
+    scan_articles(crawl, db, first)
+    numbered_article(1, first.body, title="예산 소식", crawled_at="2026-03-03 00:30:00").write(crawl, "again.md")
     running.scan(crawl, db)
     (hit,) = search_page(db, "예산 의결").hits
     assert hit.url == first.address
@@ -316,10 +316,10 @@ def test_a_hit_has_its_page_its_last_crawl_and_a_snippet(crawl: Path, db: Path) 
 
 
 def test_an_earlier_revision_is_found_and_marked_as_not_current(crawl: Path, db: Path) -> None:
-    scanned(crawl, db, numbered(1, "예산은 100억이다", crawled_at="2026-03-02 00:30:00"))
-    numbered(1, "예산은 200억이다", crawled_at="2026-03-03 00:30:00").write(crawl, "later.md")
+    scan_articles(crawl, db, numbered_article(1, "예산은 100억이다", crawled_at="2026-03-02 00:30:00"))
+    numbered_article(1, "예산은 200억이다", crawled_at="2026-03-03 00:30:00").write(crawl, "later.md")
     running.scan(crawl, db)
-    filled(db)
+    update_index(db)
     assert [(hit_texts(hit.snippet), hit.current) for hit in search_page(db, "예산은").hits] == [(["예산은"], True), (["예산은"], False)]
     assert [hit.current for hit in search_page(db, "100억").hits] == [False]
 
@@ -349,7 +349,7 @@ def test_a_snippet_is_part_of_the_text_and_splits_no_character(text: str, query:
 def test_the_index_is_filled_in_steps_and_search_reports_its_coverage(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.search.indexer.MAX_STEP_REVISIONS", 4)
     for n in range(10):
-        numbered(n, f"예산 이야기 {n}").write(crawl)
+        numbered_article(n, f"예산 이야기 {n}").write(crawl)
     running.scan(crawl, db)
     stop_answers = iter([False, False, True])
     with open_writable(str(db), "test") as database:
@@ -359,15 +359,15 @@ def test_the_index_is_filled_in_steps_and_search_reports_its_coverage(crawl: Pat
         assert index_coverage(database) == IndexCoverage(8, 10)
     assert search_page(db, "예산").coverage == IndexCoverage(8, 10)
     assert len(search_page(db, "예산").hits) == 8
-    assert filled(db) == IndexProgress(2, 0)
-    assert filled(db) == IndexProgress(0, 0)
+    assert update_index(db) == IndexProgress(2, 0)
+    assert update_index(db) == IndexProgress(0, 0)
     assert len(search_page(db, "예산").hits) == 10
 
 
 def test_an_update_without_time_indexes_nothing(crawl: Path, db: Path) -> None:
-    numbered(1, "예산 이야기").write(crawl)
+    numbered_article(1, "예산 이야기").write(crawl)
     running.scan(crawl, db)
-    assert filled(db, 0.0) == IndexProgress(0, 1)
+    assert update_index(db, 0.0) == IndexProgress(0, 1)
 
 
 def reuse_a_revision_id(crawl: Path, db: Path) -> None:
@@ -375,15 +375,15 @@ def reuse_a_revision_id(crawl: Path, db: Path) -> None:
 
     The revision is deleted, and another page gets its id.
     """
-    original = numbered(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
-    reread = numbered(1, original.body, crawled_at="2026-03-03 00:30:00")
+    original = numbered_article(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
+    reread = numbered_article(1, original.body, crawled_at="2026-03-03 00:30:00")
     original.write(crawl)
     replace(reread, body="철거된 육교 이야기", claim=reread.digest).write(crawl, "again.md")
-    scanned(crawl, db)
+    scan_articles(crawl, db)
     assert titles(db, "육교") == ["제목1"]
     reread.write(crawl, "again.md")
     running.scan(crawl, db)
-    numbered(2, "항구에서 온 소식").write(crawl)
+    numbered_article(2, "항구에서 온 소식").write(crawl)
     running.scan(crawl, db)
     with closing(sqlite3.connect(db)) as connection:
         assert connection.execute("SELECT count(*), max(id) FROM revisions").fetchone() == (2, 2), "no id was reused"
@@ -392,7 +392,7 @@ def reuse_a_revision_id(crawl: Path, db: Path) -> None:
 def test_a_reused_revision_id_finds_the_new_text_only(crawl: Path, db: Path) -> None:
     reuse_a_revision_id(crawl, db)
     assert titles(db, "육교") == []
-    filled(db)
+    update_index(db)
     assert titles(db, "육교") == []
     assert titles(db, "항구") == ["제목2"]
     assert titles(db, "소식") == ["제목1", "제목2"]
@@ -402,13 +402,13 @@ def test_a_reused_revision_id_finds_the_new_text_only(crawl: Path, db: Path) -> 
 
 def test_a_running_process_notices_a_reused_revision_id(crawl: Path, db: Path) -> None:
     """A start compares the last id with the database. A running process has no reason to."""
-    original = numbered(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
+    original = numbered_article(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
     reread = replace(original, crawled_at="2026-03-03 00:30:00")
     original.write(crawl)
     replace(reread, body="철거된 육교 이야기", claim=reread.digest).write(crawl, "again.md")
     with running.session(crawl, db) as session:
         search = SearchIndexer(session.database)
-        for article, name in ((reread, "again.md"), (numbered(2, "항구에서 온 소식"), None)):
+        for article, name in ((reread, "again.md"), (numbered_article(2, "항구에서 온 소식"), None)):
             Scan(session).run()
             search.update()
             article.write(crawl, name)
@@ -420,24 +420,24 @@ def test_a_running_process_notices_a_reused_revision_id(crawl: Path, db: Path) -
 
 
 def test_a_text_with_a_changed_publisher_is_found_by_the_new_name(crawl: Path, db: Path) -> None:
-    scanned(crawl, db, numbered(1, "예산안 이야기", publisher="옛이름", crawled_at="2026-03-02 00:30:00"))
-    numbered(1, "예산안 이야기", publisher="새이름", crawled_at="2026-03-03 00:30:00").write(crawl, "later.md")
+    scan_articles(crawl, db, numbered_article(1, "예산안 이야기", publisher="옛이름", crawled_at="2026-03-02 00:30:00"))
+    numbered_article(1, "예산안 이야기", publisher="새이름", crawled_at="2026-03-03 00:30:00").write(crawl, "later.md")
     running.scan(crawl, db)
-    filled(db)
+    update_index(db)
     assert titles(db, "publisher:새이름") == ["제목1"]
     assert titles(db, "publisher:옛이름") == []
 
 
 def test_a_crawl_read_again_with_another_publisher_is_found_by_the_new_name(crawl: Path, db: Path) -> None:
-    scanned(crawl, db, numbered(1, "예산안 이야기", publisher="옛이름"))
-    numbered(1, "예산안 이야기", publisher="새이름").write(crawl)
+    scan_articles(crawl, db, numbered_article(1, "예산안 이야기", publisher="옛이름"))
+    numbered_article(1, "예산안 이야기", publisher="새이름").write(crawl)
     running.scan(crawl, db)
-    filled(db)
+    update_index(db)
     assert titles(db, "publisher:새이름") == ["제목1"]
 
 
 def test_a_text_without_a_counted_sighting_is_not_found(crawl: Path, db: Path) -> None:
-    scanned(crawl, db, numbered(1, "예산안 이야기"))
+    scan_articles(crawl, db, numbered_article(1, "예산안 이야기"))
     with closing(sqlite3.connect(db, isolation_level=None)) as connection:
         connection.execute("UPDATE sightings SET status = 'overruled'")
     assert titles(db, "예산안") == []
@@ -450,9 +450,9 @@ def test_a_pruned_text_is_found_by_its_title_only_until_a_file_shows_it_again(tm
         '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n[history]\nkeep = ["last"]\ndays = 0\n[database]\npath = "dedup.db"\n'
     )
     db = folder / "dedup.db"
-    old = numbered(1, "육교를 철거했다는 이야기", crawled_at="2026-03-02 00:30:00")
+    old = numbered_article(1, "육교를 철거했다는 이야기", crawled_at="2026-03-02 00:30:00")
     path = old.write(folder / "crawl")
-    numbered(1, "다리를 놓았다는 이야기", crawled_at="2026-03-03 00:30:00").write(folder / "crawl", "later.md")
+    numbered_article(1, "다리를 놓았다는 이야기", crawled_at="2026-03-03 00:30:00").write(folder / "crawl", "later.md")
     assert run(folder, "scan").code == 0
     assert titles(db, "육교") == ["제목1"]
     path.unlink()

@@ -20,8 +20,8 @@ from tests.builders.command import CommandResult, run
 from tests.builders.daemon import NEVER, watching
 from tests.builders.oracle import assert_holds, assert_sound
 from tests.builders.private_files import KINDS, mode_of, plant, unharmed
-from tests.builders.processes import patched
-from tests.builders.search import filled, numbered, scanned, search_page, titles
+from tests.builders.processes import patched_command
+from tests.builders.search import numbered_article, scan_articles, search_page, titles, update_index
 
 # The file
 
@@ -31,7 +31,7 @@ def count_hits(db: Path, query: str = "이야기") -> int:
 
 
 def index_three_articles(crawl: Path, db: Path) -> Path:
-    scanned(crawl, db, *(numbered(n, f"예산 이야기 {n}") for n in range(3)))
+    scan_articles(crawl, db, *(numbered_article(n, f"예산 이야기 {n}") for n in range(3)))
     return Path(f"{db}.search")
 
 
@@ -53,10 +53,10 @@ def test_only_the_owner_can_read_the_index(crawl: Path, db: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("end", ["", "-wal", "-journal"])
 def test_a_planted_file_in_place_of_the_index_is_not_changed(crawl: Path, db: Path, kind: str, end: str) -> None:
-    numbered(1, "예산 이야기").write(crawl)
+    numbered_article(1, "예산 이야기").write(crawl)
     running.scan(crawl, db)
     target = plant(Path(f"{db}.search{end}"), kind)
-    progress = filled(db)
+    progress = update_index(db)
     assert unharmed(target, kind)
     if kind == "folder":
         assert progress.problem
@@ -72,10 +72,10 @@ def test_nothing_is_written_through_a_link_beside_a_valid_index(crawl: Path, db:
     """SQLite would take the target of the link for its own file."""
     place = index_three_articles(crawl, db)
     target = plant(Path(f"{place}{end}"), kind)
-    numbered(9, "예산 이야기 9").write(crawl)
+    numbered_article(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
     assert search_page(db, "이야기").problem
-    assert filled(db) == IndexProgress(4, 0)
+    assert update_index(db) == IndexProgress(4, 0)
     assert unharmed(target, kind)
     assert count_hits(db) == 4
 
@@ -125,9 +125,9 @@ def test_a_damaged_index_is_rebuilt(crawl: Path, db: Path, damage: str) -> None:
     DAMAGE[damage](place)
     result = search_page(db, "이야기")
     assert (result.hits == () and result.problem) or len(result.hits) == 3
-    numbered(9, "예산 이야기 9").write(crawl)
+    numbered_article(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
-    progress = filled(db)
+    progress = update_index(db)
     assert (progress.remaining, progress.problem) == (0, "")
     assert count_hits(db) == 4
     assert_sound(db)
@@ -137,21 +137,21 @@ def test_an_older_copy_of_the_database_finds_only_its_own_texts(crawl: Path, db:
     """The older copy assigns the same revision ids to other texts."""
     index_three_articles(crawl, db)
     shutil.copy(db, tmp_path / "older")
-    numbered(7, "육교 이야기").write(crawl)
-    numbered(8, "터널 이야기").write(crawl)
+    numbered_article(7, "육교 이야기").write(crawl)
+    numbered_article(8, "터널 이야기").write(crawl)
     running.scan(crawl, db)
-    filled(db)
+    update_index(db)
     assert count_hits(db) == 5
     for path in crawl.glob("*_000000000[78]*"):
         path.unlink()
     shutil.copy(tmp_path / "older", db)
     assert search_page(db, "이야기").coverage.indexed == 0
     assert titles(db, "육교") == []
-    numbered(9, "다리 이야기").write(crawl)
-    numbered(10, "항구 이야기").write(crawl)
+    numbered_article(9, "다리 이야기").write(crawl)
+    numbered_article(10, "항구 이야기").write(crawl)
     running.scan(crawl, db)
     assert search_page(db, "이야기").coverage.indexed == 0
-    filled(db)
+    update_index(db)
     assert [titles(db, query) for query in ("육교", "터널", "다리", "항구")] == [[], [], ["제목9"], ["제목10"]]
     assert search_page(db, "이야기").coverage == IndexCoverage(5, 5)
 
@@ -159,14 +159,14 @@ def test_an_older_copy_of_the_database_finds_only_its_own_texts(crawl: Path, db:
 def test_a_restored_backup_does_not_use_the_index_of_the_replaced_database(tmp_path: Path) -> None:
     folder = tmp_path
     for name, body in (("crawl", "예산 이야기"), ("other", "육교 이야기")):
-        numbered(1, body).write(folder / name)
+        numbered_article(1, body).write(folder / name)
     for name in ("crawl", "other"):
         assert run(folder, "--database", f"{name}.db", "scan", name).code == 0
     assert run(folder, "--database", "other.db", "backup", "saved.db").code == 0
     assert not (folder / "saved.db.search").exists()
     assert run(folder, "--database", "crawl.db", "restore", "saved.db").code == 0
     assert search_page(folder / "crawl.db", "이야기").hits == ()
-    filled(folder / "crawl.db")
+    update_index(folder / "crawl.db")
     assert titles(folder / "crawl.db", "육교") == ["제목1"]
     assert titles(folder / "crawl.db", "예산") == []
 
@@ -180,7 +180,7 @@ def test_a_backup_cannot_take_the_place_of_the_index(crawl: Path, db: Path) -> N
 def test_an_unwritable_index_is_reported_once_and_blocks_nothing(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    numbered(1, "예산 이야기").write(crawl)
+    numbered_article(1, "예산 이야기").write(crawl)
     running.scan(crawl, db)
 
     def fail(*_: object) -> None:
@@ -202,7 +202,7 @@ def test_an_unwritable_index_is_reported_once_and_blocks_nothing(
 
 def test_without_fts5_only_search_fails(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_file, "is_available", lambda: False)
-    numbered(1, "예산 이야기").write(crawl)
+    numbered_article(1, "예산 이야기").write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl, "--format", "json").json()["new"] == 1
     assert not Path(f"{db}.search").exists()
     result = run(db.parent, "--database", db, "search", "예산")
@@ -218,7 +218,7 @@ def run_search(folder: Path, *args: str | Path) -> CommandResult:
 
 
 def test_a_scan_fills_the_index_for_dedup_search(crawl: Path, db: Path) -> None:
-    numbered(1, "새솔시 예산안을 의결했다", title='=예산 "소식"').write(crawl)
+    numbered_article(1, "새솔시 예산안을 의결했다", title='=예산 "소식"').write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl).code == 0
     result = run_search(db.parent, "예산안", "--format", "json")
     (row,) = result.json()
@@ -233,12 +233,12 @@ def test_a_scan_fills_the_index_for_dedup_search(crawl: Path, db: Path) -> None:
 
 def test_dedup_search_reports_errors_and_its_coverage(crawl: Path, db: Path) -> None:
     for n in range(2):
-        numbered(n, f"예산 이야기 {n}").write(crawl)
+        numbered_article(n, f"예산 이야기 {n}").write(crawl)
     running.scan(crawl, db)
     assert "there is no search index yet" in run_search(db.parent, "예산").err
     assert run_search(db.parent, "월").code == 2
-    filled(db)
-    numbered(2, "예산 이야기 2").write(crawl)
+    update_index(db)
+    numbered_article(2, "예산 이야기 2").write(crawl)
     running.scan(crawl, db)
     result = run_search(db.parent, "예산", "--limit", "1")
     assert "1 text, and more" in result.out
@@ -256,13 +256,13 @@ def test_reindex_rebuilds_the_whole_index(crawl: Path, db: Path) -> None:
 
 def test_the_index_can_be_turned_off(crawl: Path, db: Path) -> None:
     (db.parent / "config.toml").write_text("[crawl]\nsettle_seconds = 0.0\n[search]\nindex = false\n")
-    numbered(1, "예산 이야기").write(crawl)
+    numbered_article(1, "예산 이야기").write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl).code == 0
     assert not Path(f"{db}.search").exists()
 
 
 def test_dedup_search_escapes_control_characters(crawl: Path, db: Path) -> None:
-    scanned(crawl, db, numbered(1, "예산 \x1b[2J\u202e이야기", title="예산 \x1b]0;x\x07", publisher="\x1b[31m"))
+    scan_articles(crawl, db, numbered_article(1, "예산 \x1b[2J\u202e이야기", title="예산 \x1b]0;x\x07", publisher="\x1b[31m"))
     output = run_search(db.parent, "예산").out
     assert "\x1b" not in output
     assert "\u202e" not in output
@@ -270,13 +270,13 @@ def test_dedup_search_escapes_control_characters(crawl: Path, db: Path) -> None:
 
 
 def test_the_daemon_indexes_new_articles(crawl: Path, db: Path) -> None:
-    numbered(1, "예산 이야기 1").write(crawl)
+    numbered_article(1, "예산 이야기 1").write(crawl)
     with watching(crawl, db, interval=NEVER) as daemon:
         daemon.wait_until(lambda: Path(f"{db}.search").exists() and count_hits(db) == 1)
-        numbered(2, "예산 이야기 2").write(crawl)
+        numbered_article(2, "예산 이야기 2").write(crawl)
         daemon.wait_until(lambda: count_hits(db) == 2)
         Path(f"{db}.search").unlink()
-        numbered(3, "예산 이야기 3").write(crawl)
+        numbered_article(3, "예산 이야기 3").write(crawl)
         daemon.wait_until(lambda: count_hits(db) == 3)
         assert daemon.leave(signal.SIGTERM) == 0
     assert_holds(crawl, db)
@@ -301,15 +301,15 @@ def count_indexed(db: Path) -> int:
 
 def test_files_come_before_indexing_and_the_daemon_exits_with_work_left(crawl: Path, db: Path) -> None:
     for n in range(60):
-        numbered(n, f"예산 이야기 {n}").write(crawl)
-    with watching(crawl, db, interval=NEVER, under=patched(SLOW)) as daemon:
+        numbered_article(n, f"예산 이야기 {n}").write(crawl)
+    with watching(crawl, db, interval=NEVER, under=patched_command(SLOW)) as daemon:
         daemon.wait_until(lambda: count_indexed(db) > 1)
-        numbered(60, "예산 이야기 60").write(crawl)
+        numbered_article(60, "예산 이야기 60").write(crawl)
         daemon.wait_until(lambda: daemon.recorded() == 61)
         assert count_indexed(db) < 60
         assert daemon.leave(signal.SIGTERM) == 0
     assert count_indexed(db) < 60
-    filled(db)
+    update_index(db)
     assert count_hits(db) == 61
     assert_holds(crawl, db)
 
@@ -346,7 +346,7 @@ HARM: dict[str, tuple[str, str]] = {
 def test_doctor_finds_and_repairs_a_damaged_index(crawl: Path, db: Path, damage: str) -> None:
     (db.parent / "config.toml").write_text(f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = 0.0\n[database]\npath = "{db}"\n')
     for n in range(3):
-        numbered(n, f"예산 이야기 {n}").write(crawl)
+        numbered_article(n, f"예산 이야기 {n}").write(crawl)
     assert run(db.parent, "scan").code == 0
     assert search_index_findings(run(db.parent, "doctor", "--format", "json").json()["findings"]) == []
     (DAMAGE | {"lacks one": drop_revision, "finds nothing": drop_words})[damage](Path(f"{db}.search"))

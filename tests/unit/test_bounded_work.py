@@ -41,7 +41,7 @@ from dedup.similarity import overlap
 from dedup.store import open_database, open_writable
 from dedup.store.rows import FileStamp
 from tests.builders import scans as running
-from tests.builders.crawl import ArticleFile, edited
+from tests.builders.crawl import ArticleFile, edit_words
 from tests.builders.crawl import words as prose
 
 OPTIONS = build_extract_options(Settings())
@@ -80,7 +80,7 @@ def write_similar_pages(folder: Path, number: int, length: int = 120, publisher:
     rng = random.Random(3)
     story = prose(rng, length)
     return [
-        ArticleFile(body=" ".join(edited(rng, story, 0.02)), aid=f"{n:010}", publisher=publisher.format(n)).write(folder)
+        ArticleFile(body=" ".join(edit_words(rng, story, 0.02)), aid=f"{n:010}", publisher=publisher.format(n)).write(folder)
         for n in range(number)
     ]
 

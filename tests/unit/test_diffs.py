@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dedup.changes import diff
 from dedup.changes.diff import Operation, render
-from tests.builders.crawl import edited, words
+from tests.builders.crawl import edit_words, words
 
 WORDY = st.lists(
     st.sampled_from(
@@ -217,7 +217,7 @@ def test_a_moved_sentence_has_one_origin_and_one_target() -> None:
 def test_only_changed_words_of_a_long_article_are_marked() -> None:
     rng = random.Random(3)
     before = words(rng, 4000)
-    after = edited(rng, before, 0.05)
+    after = edit_words(rng, before, 0.05)
     operations = diff.compare(" ".join(before), " ".join(after))
     changes = sum(1 for a, b in zip(before, after, strict=True) if a != b)
     added = "".join(o.text for o in operations if o.kind == "added")

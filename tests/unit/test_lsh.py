@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from dedup.errors import TooManyTextsError
 from dedup.index import hashtable, lsh, probing
 from dedup.similarity import jit, minhash
-from tests.builders.crawl import edited, words
+from tests.builders.crawl import edit_words, words
 
 UUID = bytes(range(16))
 TOKEN = b"t" * 16
@@ -30,7 +30,7 @@ TOKEN = b"t" * 16
 def signatures(number: int, share: float = 0.1, families: int = 1) -> list[bytes]:
     rng = random.Random(4)
     stories = [words(rng, 80) for _ in range(families)]
-    bodies = [" ".join(edited(rng, stories[n % families], share)) for n in range(number)]
+    bodies = [" ".join(edit_words(rng, stories[n % families], share)) for n in range(number)]
     return [s.signature for s in minhash.sign_texts(bodies, 128, 0) if s.signature]
 
 

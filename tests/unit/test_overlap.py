@@ -15,7 +15,7 @@ from dedup.runtime import heartbeat
 from dedup.similarity import jit, overlap
 from dedup.text import normalise
 from tests.builders import relations
-from tests.builders.crawl import edited, words
+from tests.builders.crawl import edit_words, words
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text(st.sampled_from("가나ab1. 𝔸"), max_size=60)
 
@@ -51,7 +51,7 @@ def test_measured_sizes_of_edited_articles_are_right(either: str) -> None:
     rng = random.Random(8)
     for share in (0, 0.01, 0.1, 0.5, 1):
         story = words(rng, 300)
-        a, b = " ".join(story), " ".join(edited(rng, story, share))
+        a, b = " ".join(story), " ".join(edit_words(rng, story, share))
         assert overlap.measure_overlap(overlap.normalised_points(a), overlap.normalised_points(b)) == naive(a, b)
 
 
@@ -156,7 +156,7 @@ def test_shared_passages_of_edited_articles_follow_their_definitions(either: str
     rng = random.Random(9)
     story = words(rng, 260)
     story[40:60] = ["“" + story[40], *story[41:59], story[59] + ".”"]
-    edited_story = edited(rng, story, share)
+    edited_story = edit_words(rng, story, share)
     for b in (
         edited_story,
         edited_story[100:] + edited_story[:100],

@@ -17,7 +17,7 @@ from dedup.similarity.overlap import spans
 from dedup.similarity.overlap.model import MAX_STEPS_PER_CHARACTER
 from dedup.text import normalise
 from tests.builders import relations
-from tests.builders.crawl import edited, words
+from tests.builders.crawl import edit_words, words
 
 PIECES = [
     "가", "한글", "\u1112\u1161\u11ab", "\u1100\u1161", "\u11a8", "\u1161", "각\u11a8", "가\u11a8",
@@ -211,7 +211,7 @@ def test_unrelated_texts_share_no_passage() -> None:
 def test_passages_of_edited_articles_agree_with_the_measures(share: float) -> None:
     rng = random.Random(7)
     story = words(rng, 200)
-    a, b = " ".join(story), unicodedata.normalize("NFD", ", ".join(edited(rng, story[90:] + story[:90], share)))
+    a, b = " ".join(story), unicodedata.normalize("NFD", ", ".join(edit_words(rng, story[90:] + story[:90], share)))
     passages = spans.find_passages(a, b)
     measures = overlap.measure_passages(overlap.prepare_text(a), overlap.prepare_text(b))
     assert max(p.characters for p in passages) == measures.longest_passage

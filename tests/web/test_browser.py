@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.builders.browser import Tab, browser, serving, tab
 from tests.builders.command import run
-from tests.builders.crawl import ArticleFile, edited, words
+from tests.builders.crawl import ArticleFile, edit_words, words
 
 pytestmark = pytest.mark.system
 
@@ -60,7 +60,7 @@ def large_sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     rng = random.Random(3)
     text = words(rng, 80)
     for n in range(PAGES):
-        text = words(rng, 80) if n % 2 == 0 else edited(rng, text, 0.01)
+        text = words(rng, 80) if n % 2 == 0 else edit_words(rng, text, 0.01)
         article = ArticleFile(body=" ".join(text), title=f"기사 {n}", oid=f"{901 + n % 7}", aid=f"{n:010}", publisher=f"신문 {n % 7}",
                     published_at=f"2026-03-02 09:{n % 60:02}", crawled_at=f"2026-03-02 01:{n % 60:02}:00")  # fmt: skip
         article.write(folder / "crawl" / "1")
