@@ -149,7 +149,7 @@ def _render_references(ctx: click.Context) -> list[str]:
 
 
 def _mark_up(names: str) -> str:
-    """Render the names of an option in bold and what stands for its value in italics."""
+    """Render the names of an option in bold and its placeholder in italics."""
     parts: list[str] = []
     end = 0
     for match in _OPTION_NAME.finditer(names):

@@ -26,7 +26,7 @@ def to_known(name: str, values: Iterable[str], known: Collection[str]) -> frozen
         values = (values,)
     result = frozenset(values)
     if unknown := sorted(result - set(known)):
-        raise ParameterError(name=name, problem=f"{unknown[0]!r} is none of {', '.join(known)}")
+        raise ParameterError(name=name, problem=f"{unknown[0]!r} is not one of {', '.join(known)}")
     return result
 
 
