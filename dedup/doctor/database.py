@@ -81,7 +81,7 @@ def check_schema_version(context: CheckContext) -> Iterator[Finding]:
     if store.integrity.is_of_development(context.readable_database):
         context.database = None
         yield _error(
-            "the database was written by a development version of dedup, before the first release, and cannot be migrated",
+            "the database was written by a version of dedup before the first release and cannot be migrated",
             "Scan the crawl directories into a new database.",
         )
     elif unknown := store.integrity.unknown_migrations(context.readable_database):

@@ -137,11 +137,11 @@ def test_answers_are_frozen_and_compare_by_value(database: dedup.Database) -> No
 @pytest.mark.parametrize(
     ("method", "parameters", "message"),
     [
-        ("clusters", {"relations": ["quote"]}, "relations: 'quote' is none of exact, near, copy"),
-        ("pairs", {"relations": ["equal"]}, "relations: 'equal' is none of exact, near, copy, excerpt, quote"),
+        ("clusters", {"relations": ["quote"]}, "relations: 'quote' is not one of exact, near, copy"),
+        ("pairs", {"relations": ["equal"]}, "relations: 'equal' is not one of exact, near, copy, excerpt, quote"),
         ("pairs", {"since": "yesterday"}, "since: 'yesterday' is not a time"),
-        ("changes", {"kinds": ["edited"]}, "kinds: 'edited' is none of "),
-        ("changes", {"min_severity": "worst"}, "min_severity: 'worst' is none of trivial, minor, notable, major"),
+        ("changes", {"kinds": ["edited"]}, "kinds: 'edited' is not one of "),
+        ("changes", {"min_severity": "worst"}, "min_severity: 'worst' is not one of trivial, minor, notable, major"),
         ("changes", {"incident": "xyz"}, "incident: must consist of hexadecimal digits"),
     ],
 )

@@ -168,7 +168,7 @@ def test_an_interrupted_reread_continues_where_it_stopped(crawl: Path, db: Path,
         interrupted = Scan(session, stop, stop_after_ten)
         interrupted.reread(session.scopes)
         assert store.rereads.count(session.database) == 13
-    assert "13 files to be read again" in run(tmp_path, "-d", db, "status").out
+    assert "13 files to reread" in run(tmp_path, "-d", db, "status").out
     tally = scan(new)
     assert (tally.reread, tally.unchanged, tally.new, tally.changed) == (13, 23, 0, 0)
     scan(settings(crawl, tmp_path / "fresh.db", time=SEOUL))

@@ -29,7 +29,7 @@ def status(folder: Path) -> dict[str, Any]:
 def roots(folder: Path) -> dict[str, tuple[str, bool, int, int]]:
     """Name → (state, absent, files, gone)."""
     rows = run(folder, "roots", "list", "-f", "json").json()
-    assert rows == run(folder, "roots", "-f", "json").json() == status(folder)["roots"]
+    assert rows == run(folder, "roots", "-f", "json").json() == status(folder)["directories"]
     return {Path(r["path"]).name: (r["state"], r["absent"], r["files"], r["gone"]) for r in rows}
 
 
@@ -70,7 +70,7 @@ def test_a_renamed_directory_is_refused_until_roots_move_and_not_read_again(two:
     assert (result.code, result.err.count("\n")) == (2, 1)
     assert f"dedup roots move {two / 'one'} {two / 'archive'}" in result.err
     move = run(two, "roots", "move", "one", "archive", "-f", "json").json()
-    assert (move["files"], move["sample"], move["found"]) == (6, 6, 6)
+    assert (move["files"], move["sample_files"], move["present_files"]) == (6, 6, 6)
     assert roots(two) == {"archive": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
     tally = run(two, "scan", "-f", "json").json()
     assert (tally["files"], tally["unchanged"]) == (7, 7)
@@ -122,7 +122,7 @@ def test_scanning_a_folder_of_a_directory_is_a_partial_scan(two: Path) -> None:
     tally = run(two, "scan", "one/2026-03-02", "-f", "json").json()
     assert (tally["files"], tally["new"], tally["unchanged"], tally["gone"]) == (3, 1, 2, 1)
     assert roots(two)["one"] == ("configured", False, 6, 1)
-    assert status(two)["last_scan"]["parts"] == [str(two / "one" / "2026-03-02")]
+    assert status(two)["last_scan"]["folders"] == [str(two / "one" / "2026-03-02")]
     os.symlink(two / "one", two / "link")
     assert run(two, "scan", "link/2026-03-03", "-f", "json").json()["gone"] == 1
     assert run(two, "scan", "link", "-f", "json").json()["unchanged"] == 6, "a link to the directory is the same directory"

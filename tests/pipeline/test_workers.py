@@ -77,7 +77,7 @@ def test_files_of_a_process_that_died_are_read_again(crawl: Path, caplog: pytest
     with caplog.at_level(logging.WARNING, "dedup"):
         extractions = [pool.take_oldest(threading.Event()) for _ in range(4)]
     assert extractions == [extract_files(files, OPTIONS)] * 4
-    assert "a process that reads files died" in caplog.text
+    assert "a worker process died" in caplog.text
     pool.close()
 
 
