@@ -210,7 +210,7 @@ def test_two_revisions_are_compared_inline_and_side_by_side(chromium: Browser, s
         assert view.page.locator("del").count()
         assert view.page.locator("ins").count()
         assert "6명" in view.text()
-        view.page.select_option("#f-view", "sides")
+        view.page.select_option("#f-view", "side-by-side")
         view.page.click("main button.first")
         view.page.wait_for_url("**view=side-by-side**")
         assert view.page.locator("table.sides").count() == 1
@@ -255,7 +255,7 @@ def test_lists_continue_page_by_page_without_repetition(chromium: Browser, large
                 pages += 1
             assert pages >= 2
             assert len(entries) == len(set(entries)) == number, path
-            view.page.locator(".onward a").first.click()
+            view.page.locator(".pagination a").first.click()
             assert view.page.locator(rows).first.inner_text() == entries[0]
 
 

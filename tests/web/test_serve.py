@@ -106,7 +106,7 @@ def test_a_failure_to_serve_is_reported_in_one_line(tmp_path: Path) -> None:
     assert result.err.count("\n") == 1
     assert "set [web] token" in result.err
     result = run(tmp_path, "serve", "--listen", "somewhere")
-    assert (result.code, "write one like 127.0.0.1:8765" in result.err) == (2, True)
+    assert (result.code, "write it like 127.0.0.1:8765" in result.err) == (2, True)
     with mock.patch.dict(sys.modules, {"uvicorn": None}):
         result = run(tmp_path, "serve")
     assert (result.code, 'pip install "crawl-dedup[web]"' in result.err) == (2, True)
