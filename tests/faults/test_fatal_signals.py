@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 
 _TRUNCATE_WHILE_INSERTING = """
 import os
-from dedup import process
+from dedup.runtime import process
 from dedup.index import hashtable
 process.prepare()
 def truncated(self, *args):

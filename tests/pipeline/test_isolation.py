@@ -184,7 +184,7 @@ def test_the_message_of_an_internal_fault_names_the_error_and_its_place_in_one_l
     with failing("pages", ERRORS[3]):
         running.scan(crawl, db)
     (row,) = running.dump(db, "faults")
-    assert re.fullmatch(r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.scan\.record:\d+\)", row["message"])
+    assert re.fullmatch(r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.pipeline\.record:\d+\)", row["message"])
 
 
 def test_the_traceback_is_logged_once_per_kind_of_error(

@@ -477,7 +477,7 @@ def test_an_index_damaged_while_it_is_mapped_is_rebuilt(crawl: Path, db: Path, e
         def write(*numbers):
             for n in numbers:
                 body = f"The council of town {{n // 2}} met on Monday and spoke of bridge {{n // 2}} for long hours. " * 9
-                Made(aid=str(n), body=body + f"Edition {{n}}.", claim="").write(crawl, f"{{n}}.md")
+                ArticleFile(aid=str(n), body=body + f"Edition {{n}}.", claim="").write(crawl, f"{{n}}.md")
         with running.session(crawl, db) as session:
             write(0, 2, 4)
             Scan(session).run()
