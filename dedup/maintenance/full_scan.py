@@ -7,7 +7,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dedup.maintenance.summaries import SummaryFailures, update_all_summaries
+from dedup.maintenance import summaries
+from dedup.maintenance.summaries import SummaryFailures
 from dedup.pipeline.counts import ScanCounts, save_last_scan
 from dedup.pipeline.roots import retire_mount
 from dedup.pipeline.scanner import Scan
@@ -66,7 +67,7 @@ def run_full_scan(
     if stop.is_set():
         return result
     progress.report_summarised(0)
-    update_all_summaries(session.database, session.settings, progress.report_summarised, result.failures)
+    summaries.update_all_summaries(session.database, session.settings, progress.report_summarised, result.failures)
     save_last_scan(session.database, result.counts, "scan", session.scopes)
     if session.settings.search.index and not result.counts.absent_directories:
         _update_search_index(session.database, result.counts.seconds)
