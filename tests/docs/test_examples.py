@@ -153,6 +153,8 @@ def test_an_example_shows_what_the_program_prints(
     home, sources = layouts
     shutil.rmtree(home)
     shutil.copytree(sources[not re.match(r"dedup scan\b", block.examples[0].command)], home)
+    if block.examples[0].command == "dedup watch":
+        assert run(home / "sample", "scan").code == 0  # waits until the files of the copy have settled
     for command, lines in block.examples:
         output = printed(command.replace(FOLDER, str(home)), lines, home / "sample", environment)
         shown = normalised(output.replace(str(home), FOLDER))

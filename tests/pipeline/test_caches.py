@@ -32,6 +32,8 @@ BOUNDS = (
 )
 """Limits of the `Cache` objects."""
 RESULT_CACHES = (
+    "dedup.library.records._fields_by_key",
+    "dedup.library.texts._canonicaliser",
     "dedup.similarity.minhash.permutations",
     "dedup.store.database._value_rows",
     "dedup.text.normalise._form_of_runs",
