@@ -26,12 +26,13 @@ process.prepare_for_scanning()
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _isolated_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Hide the user's configuration and compiled kernels from tests."""
+def _isolated_home(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
+    """Hide the user's configuration and compiled kernels from tests. All workers, and later runs, share the kernels that tests compile."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("home")))
-        if "NUMBA_CACHE_DIR" not in os.environ:  # compile once per run, not once per test
-            patch.setenv("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        if "NUMBA_CACHE_DIR" not in os.environ:
+            cache = pytestconfig.cache
+            patch.setenv("NUMBA_CACHE_DIR", str(cache.mkdir("compiled") if cache else tmp_path_factory.mktemp("compiled")))
         yield
 
 

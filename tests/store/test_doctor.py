@@ -25,6 +25,7 @@ from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import run, spawn
 from tests.builders.crawl import ArticleFile
+from tests.builders.daemon import watching
 from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, read_summaries, run_doctor, scanned_crawl
 
 pytestmark = pytest.mark.usefixtures("machine_code")
@@ -583,15 +584,10 @@ def test_doctor_runs_beside_the_daemon(tmp_path: Path) -> None:
     """In a separate process, beside a daemon that has just committed and has not checkpointed its log."""
     damaging.fill(tmp_path / "crawl", 12)
     damaging.configure(tmp_path)
-    with subprocess.Popen([sys.executable, "-m", "dedup", "watch"], cwd=tmp_path, stderr=subprocess.PIPE) as daemon:
-        assert daemon.stderr is not None
-        for line in daemon.stderr:
-            if b"watches" in line:
-                break
+    with watching(tmp_path / "crawl", tmp_path / "dedup.db", settle=0.0) as daemon:
         result = spawn(tmp_path, "doctor", "--format", "json")
         findings = result.json()["findings"]
-        daemon.terminate()
-        daemon.communicate()
+        assert daemon.leave() == 0
     assert [(f["check"], f["severity"]) for f in findings if f["check"] in ("database", "records", "digests", "indexes")] == [
         ("indexes", "ok")
     ] * 2
