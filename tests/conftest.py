@@ -26,12 +26,12 @@ process.prepare_for_scanning()
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _isolated_home(tmp_path_factory: pytest.TempPathFactory, cache: pytest.Cache) -> Iterator[None]:
+def _isolated_home(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[None]:
     """Hide the user's configuration and compiled kernels from tests. All workers, and later runs, share the kernels that tests compile."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("home")))
         if "NUMBA_CACHE_DIR" not in os.environ:
-            patch.setenv("NUMBA_CACHE_DIR", str(cache.mkdir("compiled")))
+            patch.setenv("NUMBA_CACHE_DIR", str(pytestconfig.cache.mkdir("compiled")))
         yield
 
 
