@@ -13,11 +13,11 @@ setup:
 
 # Run the fast tests (under a minute on two cores)
 test *args:
-    {{ python }} -m pytest -q -n auto --dist loadfile -m "not slow and not system" {{ args }}
+    {{ python }} -m pytest -q -n auto --dist worksteal -m "not slow and not system" {{ args }}
 
 # Run every test that needs only pip
 test-all *args:
-    {{ python }} -m pytest -q -n auto --dist loadfile {{ args }}
+    {{ python }} -m pytest -q -n auto --dist worksteal {{ args }}
 
 # Run the tests that break things for real: mounts, namespaces, killed processes
 test-system *args:

@@ -39,6 +39,8 @@ from tests.builders.alerts import event, free_port, receiver
 from tests.builders.messages import EN, KO, NASTY, alert, hostile
 from tests.builders.smtp import parse_feed, smtp
 
+pytestmark = pytest.mark.slow
+
 MESSAGE = build_message([alert()], KO)
 
 
@@ -190,6 +192,7 @@ def test_the_timeout_of_a_webhook_covers_the_whole_request(script: Callable[[soc
             assert "timed out" in error_of(ChannelConfig(kind="webhook", url=f"https://{place}"), timeout=0.5)
 
 
+@pytest.mark.system
 def test_a_receiver_that_does_not_read_times_out() -> None:
     """The request is larger than the socket buffers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -313,6 +316,7 @@ def test_error_and_log_of_a_failure_contain_no_secret(kind: Any, url: str, capfd
     assert not [p for p in PARTS for output in (error, out, err, log.getvalue()) if p in output], (error, out, err, log.getvalue())
 
 
+@pytest.mark.system
 @given(st.text(st.characters(categories=("L", "N")), min_size=4, max_size=20), st.text(max_size=50), st.text(max_size=50))
 def test_a_secret_is_redacted_anywhere_in_a_text(secret: str, before: str, after: str) -> None:
     redacted = redact(f"{before}{secret}{after}", [f"https://user:{secret}@a.example/x"])

@@ -30,6 +30,8 @@ from tests.builders.alerts import event, open_with_outbox, receiver, rows, setti
 from tests.builders.processes import wait_until
 from tests.builders.smtp import parse_feed
 
+pytestmark = pytest.mark.slow
+
 LOG = ChannelConfig(kind="log")
 
 
@@ -435,6 +437,7 @@ def test_a_repeated_digest_has_the_same_id_and_content(db: Path, clock: FakeCloc
     assert rest.id != first.id
 
 
+@pytest.mark.system
 @given(st.integers(0, 2**32), st.integers(1, 12), st.sampled_from(["at once", "hourly", "daily"]))
 @hypothesis_settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_alert_is_sent_despite_failing_channels_and_killed_processes(
@@ -588,6 +591,7 @@ LONGEST = timedelta(hours=48)
 """Longest wait: a day until the next daily digest, and less than a day of quiet hours."""
 
 
+@pytest.mark.system
 @given(
     st.lists(st.tuples(st.sampled_from([-4000 * DAY, -30 * DAY, -DAY, -3600, -90, 0, 90, 3600, DAY, 30 * DAY]), st.booleans()), max_size=8),
     st.sampled_from(["at once", "hourly", "daily"]),

@@ -27,6 +27,8 @@ from dedup.text import sanitise
 from tests.builders.alerts import AT, event
 from tests.builders.messages import EN, KO, alert, hostile
 
+pytestmark = pytest.mark.slow
+
 
 def message_of(source: Event | None = None, style: MessageStyle = KO) -> Message:
     return build_message([alert(source)], style)

@@ -34,6 +34,8 @@ from tests.builders.command import CommandResult, SampleCrawl, command, run, spa
 from tests.builders.crawl import ArticleFile, edit_words, words
 from tests.builders.permissions import DROP_CAPABILITIES, run_without_capabilities
 
+pytestmark = pytest.mark.slow
+
 ARTICLE = {"id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check"}
 NUMBERS = {
     "similarity",
@@ -776,6 +778,7 @@ def test_a_database_name_may_be_invalid_utf8(crawl: Path) -> None:
 # One writer
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("args", [("scan",), ("reindex",), ("reindex", "--urls"), ("prune", "--vacuum")])
 def test_a_second_writer_is_refused_at_once(scanned: Path, args: tuple[str, ...]) -> None:
     program = "import sys; from dedup.store import Lock; lock = Lock(sys.argv[1], 'watch'); print('held', flush=True); sys.stdin.read()"
@@ -907,6 +910,7 @@ def test_databases_of_different_directories_have_different_dumps(crawl: Path) ->
 # Pipes, full disks, read-only places
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "args", [("dump", "--logical"), ("duplicates", "--pairs"), ("history", "915_0000100070", "-f", "json"), ("status",)]
 )
@@ -971,6 +975,7 @@ def read_only(scanned: Path) -> Iterable[Path]:
     folder.chmod(0o755)
 
 
+@pytest.mark.system
 def test_readers_work_in_a_read_only_directory(read_only: Path, scanned: Path) -> None:
     for args in READERS:
         result = run_without_capabilities(read_only, *args)
@@ -980,6 +985,7 @@ def test_readers_work_in_a_read_only_directory(read_only: Path, scanned: Path) -
     assert sorted(p.name for p in read_only.iterdir()) == ["config.toml", "crawl", "dedup.db"]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("args", [("scan",), ("reindex",), ("init",), ("scan", "-d", "new.db"), ("sample", "here")])
 def test_writers_fail_with_one_line_in_a_read_only_directory(read_only: Path, args: tuple[str, ...]) -> None:
     result = run_without_capabilities(read_only, *args)
@@ -1001,6 +1007,7 @@ def test_a_database_that_cannot_be_created_fails_with_one_line(crawl: Path, plac
 # Interruption
 
 
+@pytest.mark.system
 def test_an_interrupted_scan_is_continued_by_the_next(tmp_path: Path) -> None:
     configure(tmp_path)
     fill(tmp_path / "crawl", 2000)

@@ -34,6 +34,8 @@ from tests.builders.exports import rows
 from tests.builders.scans import dump, history
 from tests.builders.summaries import CONFIG, crawls
 
+pytestmark = pytest.mark.slow
+
 TABLES = {
     "articles": ARTICLES_SCHEMA,
     "matches": MATCHES_SCHEMA,
@@ -285,6 +287,7 @@ def test_rows_can_be_filtered_by_publisher(random_folder: Path, name: str) -> No
 # Large tables
 
 
+@pytest.mark.system
 def test_memory_does_not_grow_with_the_table(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writers, "MAX_GROUP_CHARACTERS", 1 << 18)
     body = " ".join(words(random.Random(1), 8000))

@@ -23,6 +23,8 @@ from tests.builders.exports import rows
 from tests.builders.scans import dump
 from tests.builders.summaries import CONFIG, crawls
 
+pytestmark = pytest.mark.slow
+
 
 def scan_random_crawls(folder: Path, seed: int) -> Path:
     articles = crawls(random.Random(seed), 40)

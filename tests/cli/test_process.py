@@ -16,6 +16,8 @@ from tests.builders.command import command, run
 from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ("scan", "status", "doctor --quick", "duplicates", "reindex", "backup kept.db", "dump --logical", "report")
 
 
@@ -40,6 +42,7 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
 def test_commands_work_with_closed_streams(folder: Path, closed: str) -> None:
     for words in COMMANDS:
@@ -54,6 +57,7 @@ def test_output_to_a_closed_stream_is_not_written_to_a_file(folder: Path) -> Non
     assert run(folder, "doctor").code == 0
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("words", COMMANDS)
 def test_a_full_output_device_is_reported_after_the_work_is_done(folder: Path, words: str) -> None:
     assert run(folder, "-q", "scan").code == 0
@@ -68,12 +72,14 @@ def test_a_closed_pipe_does_not_change_the_exit_code(folder: Path) -> None:
     assert process.stderr == "1\n"
 
 
+@pytest.mark.system
 def test_a_daemon_works_when_its_log_cannot_be_written(folder: Path) -> None:
     with watching(folder / "crawl", folder / "dedup.db") as daemon:
         daemon.wait_until(lambda: daemon.recorded() == 1)
     assert shell(folder, "timeout -s TERM 5 $D watch 2>/dev/full").returncode in (0, 124)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("umask", ["777", "277"])
 def test_the_owner_can_access_created_files_under_any_umask(folder: Path, umask: str) -> None:
     assert shell(folder, f"umask {umask}; $D scan && $D sample s && $D report -o r && $D backup b.db && $D status").returncode == 0
@@ -85,6 +91,7 @@ def test_the_owner_can_access_created_files_under_any_umask(folder: Path, umask:
 ASCII = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.system
 def test_arguments_are_utf8_in_an_ascii_locale(folder: Path) -> None:
     (folder / "crawl").rename(folder / "기사")
     (folder / "config.toml").write_text('[crawl]\ndirectories = ["기사"]\nsettle_seconds = 0.0\n', "utf-8")

@@ -20,6 +20,8 @@ from dedup.reports.period import REPORT_FORMATS
 from tests.builders.command import CommandResult, SampleCrawl, run
 from tests.builders.crawl import ArticleFile
 
+pytestmark = pytest.mark.slow
+
 CONFIGURATION = """
 [crawl]
 directories = ["crawl"]

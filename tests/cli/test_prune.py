@@ -27,7 +27,7 @@ from tests.builders.daemon import watching
 from tests.builders.oracle import assert_holds
 from tests.builders.stories import Story, derived_rows, paper, story, wire_copy
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 
 @pytest.fixture
@@ -478,6 +478,7 @@ def test_doctor_repairs_indexed_texts_without_a_body(db: Path) -> None:
 # Concurrent writers and interruptions
 
 
+@pytest.mark.system
 def test_prune_names_a_running_daemon_and_a_dry_run_works_beside_it(db: Path) -> None:
     before = scans.dump(db)
     with watching(db.parent / "crawl", db) as daemon:
@@ -520,6 +521,7 @@ def everything(db: Path) -> dict[str, Any]:
     return {"dump": scans.dump(db), "texts": texts, **derived_rows(db)}
 
 
+@pytest.mark.system
 def test_prune_after_being_killed_gives_the_same_database(db: Path) -> None:
     clean = copy_database(db, "clean.db")
     assert run(db.parent, "prune", "-d", clean.name).code == 0
@@ -630,6 +632,7 @@ main()
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("outcome", ["killed", "out of room"])
 @pytest.mark.parametrize("share", [0.1, 0.99])
 def test_an_aborted_vacuum_leaves_the_database_unchanged(db: Path, share: float, outcome: str) -> None:

@@ -36,6 +36,8 @@ from tests.builders.hostile import ALL, SECRET, URLS
 from tests.builders.scans import dump
 from tests.builders.summaries import CONFIG, crawls, recompute_clusters
 
+pytestmark = pytest.mark.slow
+
 FORMATS = ("text", "html", "json", "csv", "markdown")
 SEOUL = ZoneInfo("Asia/Seoul")
 

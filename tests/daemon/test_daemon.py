@@ -19,6 +19,8 @@ from tests.builders.command import command, run
 from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 
+pytestmark = pytest.mark.slow
+
 
 def receive_states(sock: socket.socket) -> set[str]:
     states = set()
@@ -29,6 +31,7 @@ def receive_states(sock: socket.socket) -> set[str]:
             return states
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("abstract", [False, True])
 def test_systemd_receives_ready_then_watchdog_then_stopping(crawl: Path, db: Path, abstract: bool) -> None:
     for n in range(1500):
@@ -100,6 +103,7 @@ def test_the_activity_of_a_killed_process_is_reported(crawl: Path, db: Path, tmp
     assert run(tmp_path, "-d", db, "status", "-f", "json").json()["killed_writer"] is None
 
 
+@pytest.mark.system
 def test_the_exit_code_of_status_check_reports_whether_the_daemon_is_healthy(crawl: Path, db: Path, tmp_path: Path) -> None:
     ArticleFile().write(crawl)
     assert run(tmp_path, "-d", db, "status", "--check").code == 3  # no database
@@ -136,6 +140,7 @@ def test_an_old_or_missing_health_report_is_a_problem(crawl: Path, db: Path) -> 
         assert "has not reported in" in daemon.problems()[0]
 
 
+@pytest.mark.system
 def test_a_file_unsettled_at_the_first_scan_is_counted_later(crawl: Path, db: Path, tmp_path: Path) -> None:
     path = ArticleFile().write(crawl)
     with open(path, "ab") as file, watching(crawl, db) as daemon:
@@ -149,6 +154,7 @@ def test_a_file_unsettled_at_the_first_scan_is_counted_later(crawl: Path, db: Pa
     assert (last["files"], last["unsettled"]) == (1, 1)
 
 
+@pytest.mark.system
 def test_the_counts_of_status_add_up_and_can_be_followed(crawl: Path, db: Path, tmp_path: Path) -> None:
     for n in range(3):
         ArticleFile(aid=f"{n:010d}").write(crawl)

@@ -20,6 +20,8 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.health import REPORT
 
+pytestmark = pytest.mark.slow
+
 
 def scrape(listen: str) -> dict[tuple[str, ...], float]:
     """(name, label values…) → value, as Prometheus's own parser reads it."""
@@ -51,6 +53,7 @@ def test_every_number_of_a_report_is_a_metric(tmp_path: Path) -> None:
     assert samples["dedup_report_timestamp_seconds",] == 1772702020
 
 
+@pytest.mark.system
 def test_metrics_of_a_daemon_have_no_labels_from_the_crawl(crawl: Path, db: Path) -> None:
     listen = f"127.0.0.1:{free_port()}"
     with watching(crawl, db, more=f'[metrics]\nlisten = "{listen}"') as daemon:

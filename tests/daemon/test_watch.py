@@ -10,6 +10,8 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from dedup import store
 from dedup.daemon.watch import MAX_PATHS, ChangeQueue, Watcher
 from dedup.daemon.watch.change_queue import topmost_folders
@@ -19,6 +21,8 @@ from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edit_words, words
 from tests.builders.daemon import assert_equals_scan, watching
 from tests.builders.oracle import caught_up
+
+pytestmark = pytest.mark.slow
 
 _RNG = random.Random(17)
 
@@ -41,6 +45,7 @@ def test_old_and_new_files_give_the_same_database_as_a_scan(crawl: Path, db: Pat
     assert_equals_scan(crawl, db)
 
 
+@pytest.mark.system
 def test_a_tree_that_is_moved_in_around_and_out_is_followed(crawl: Path, db: Path) -> None:
     outside = crawl.with_name("outside")
     for article in _articles(10):
@@ -58,6 +63,7 @@ def test_a_tree_that_is_moved_in_around_and_out_is_followed(crawl: Path, db: Pat
         assert (store.statistics.count(database, "sightings"), store.statistics.count(database, "files", "gone = 1")) == (10, 20)
 
 
+@pytest.mark.system
 def test_overwriting_deleting_and_restoring_a_file_is_followed(crawl: Path, db: Path) -> None:
     article = _articles(1)[0]
     later = replace(article, body=article.body + " 덧붙임", crawled_at="2026-03-03 00:00:00")
@@ -74,6 +80,7 @@ def test_overwriting_deleting_and_restoring_a_file_is_followed(crawl: Path, db: 
     assert [c["to_revision"] for c in running.history(db, article.address)["changes"]] == [2]
 
 
+@pytest.mark.system
 def test_a_file_that_is_still_open_for_writing_is_not_recorded(crawl: Path, db: Path) -> None:
     article, other_article = _articles(2)
     text = article.render()
@@ -93,6 +100,7 @@ def test_a_file_that_is_still_open_for_writing_is_not_recorded(crawl: Path, db: 
     assert {r["check_status"] for r in running.dump(db, "readings")} == {"verified"}
 
 
+@pytest.mark.system
 def test_a_crawl_directory_that_disappears_and_returns_loses_nothing(crawl: Path, db: Path) -> None:
     for article in _articles(5):
         article.write(crawl)
@@ -127,6 +135,7 @@ def test_each_line_of_the_json_log_is_an_object(crawl: Path, db: Path) -> None:
     assert b"\x1b" not in daemon.log
 
 
+@pytest.mark.system
 def test_a_daemon_killed_repeatedly_ends_with_the_same_database_as_a_scan(crawl: Path, db: Path) -> None:
     articles = _articles(60)
     for n in range(3):
@@ -141,6 +150,7 @@ def test_a_daemon_killed_repeatedly_ends_with_the_same_database_as_a_scan(crawl:
     assert_equals_scan(crawl, db)
 
 
+@pytest.mark.system
 def test_a_replaced_folder_and_its_replacement_are_both_followed(crawl: Path, db: Path) -> None:
     (crawl / "a" / "b").mkdir(parents=True)
     articles, away = iter(_articles(9)), crawl.with_name("away")

@@ -23,6 +23,8 @@ from dedup.text import normalise
 from tests.builders import scans as running
 from tests.builders.crawl import words
 
+pytestmark = pytest.mark.slow
+
 
 def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
@@ -43,6 +45,7 @@ def test_brute_force_agrees_with_set_operations(texts: list[str], threshold: flo
     assert oracle.similar_pairs(texts, threshold) == pytest.approx(expected)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_corpus_is_the_same_from_one_or_two_processes_and_verifies(tmp_path: Path, kind: str) -> None:
     number = 4 * DAY + 100
@@ -69,6 +72,7 @@ def test_copies_differ_from_their_source_as_declared() -> None:
         assert abs(differing - copy.level) <= 2 / len(before)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("engine", ["dedup", "datasketch"])
 def test_the_pipeline_finds_the_same_duplicates_with_another_engine(tmp_path: Path, engine: str) -> None:
     lay_out(tmp_path / "crawl", 1_500)  # several batches: texts match across batches
@@ -80,6 +84,7 @@ def test_the_pipeline_finds_the_same_duplicates_with_another_engine(tmp_path: Pa
     assert running.dump(tmp_path / "db", "matches") == running.dump(tmp_path / "expected.db", "matches")
 
 
+@pytest.mark.system
 def test_wire_copies_share_passages_with_their_source_and_are_found(tmp_path: Path) -> None:
     corpus = list(articles(1_500, kind="phrases"))
     wires = [a for a in corpus if a.kind == "wire"]

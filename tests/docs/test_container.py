@@ -29,6 +29,8 @@ from tests.builders.container import BUILD, COMPOSE, CONFIG, CRAWL, DASHBOARD_PO
 from tests.builders.project import SOURCES, TOP
 from tests.builders.web_client import get
 
+pytestmark = pytest.mark.slow
+
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))
 VARIABLE = re.compile(r"\$\{?([A-Z_]+)(?::([-?])([^}]*))?\}?")
 """A variable of a Containerfile, a shell, or of compose.yaml: name, and what it has in place of a missing one."""
@@ -243,6 +245,7 @@ def test_the_documented_configuration_has_the_paths_of_the_container(tmp_path: P
     assert settings.database.path == f"{DATA}/dedup.db"
 
 
+@pytest.mark.system
 @pytest.mark.slow
 def test_the_daemon_runs_reports_its_health_and_stops(tmp_path: Path) -> None:
     """On the sample crawl. It writes nothing outside the volume."""

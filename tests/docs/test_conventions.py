@@ -183,6 +183,7 @@ print(json.dumps({name: command(name).help for name in _whole_names()} | {"": cl
 """
 
 
+@pytest.mark.system
 def test_help_is_the_same_where_python_leaves_docstrings_out() -> None:
     found = [
         subprocess.run(
@@ -196,6 +197,7 @@ def test_help_is_the_same_where_python_leaves_docstrings_out() -> None:
     assert all(json.loads(found[0]).values())
 
 
+@pytest.mark.system
 def test_what_goes_wrong_is_said_the_same_where_python_leaves_docstrings_out(tmp_path: Path) -> None:
     """With an exit code, a message and, in a database that a scan made, the same rows."""
     ArticleFile().write(tmp_path / "crawl")

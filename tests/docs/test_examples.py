@@ -145,6 +145,7 @@ def printed(command: str, lines: tuple[str, ...], folder: Path, environment: dic
     return "".join(line + "\n" for line in read.decode().splitlines()[: len(lines)])
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
 def test_an_example_shows_what_the_program_prints(

@@ -96,6 +96,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.system
 @pytest.mark.slow
 def test_the_commands_work_without_the_packages_that_may_be_removed(sampled: SampleCrawl, tmp_path: Path) -> None:
     assert run(tmp_path, "sample", ".").code == 0

@@ -117,6 +117,7 @@ def test_the_keys_of_an_exported_row_are_the_columns_of_the_table(schema: str, c
 # The schemas and what the program prints
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("schema", OUTPUTS)
 def test_every_output_validates(schema: str, outputs: list[JsonOutput]) -> None:
     found = [output for output in outputs if output.schema == schema]

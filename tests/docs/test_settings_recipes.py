@@ -194,6 +194,7 @@ def prepare(filled_crawl: Path, folder: Path) -> None:
 WITHOUT_EFFECT_ON_SCANS = ("database", "metrics", "web", "delivery", "channels", "history")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("key", [key for key in SETTING_EFFECTS if key.split(".")[0] not in WITHOUT_EFFECT_ON_SCANS])
 def test_a_changed_key_gives_the_same_database_as_a_new_scan(tmp_path: Path, filled_crawl: Path, key: str) -> None:
     prepare(filled_crawl, tmp_path)

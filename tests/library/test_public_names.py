@@ -37,6 +37,7 @@ print(json.dumps(codes))
 """
 
 
+@pytest.mark.system
 def test_each_name_can_be_used_first() -> None:
     """Each in a process that has imported nothing but the package."""
     assert run_program(_FIRST_USE) == dict.fromkeys(dedup.__all__, 0)

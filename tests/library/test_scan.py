@@ -14,6 +14,8 @@ from tests.builders.command import run
 from tests.builders.crawl import ArticleFile
 from tests.builders.library import lay_out_sample, run_program
 
+pytestmark = pytest.mark.slow
+
 ARTICLE = ArticleFile(body="The council voted to keep all six branch libraries open. " * 4)
 
 
@@ -110,6 +112,7 @@ print(json.dumps([new, [a == b for a, b in zip(before, state())], signal.getsign
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("prepare", "unchanged"), [(False, [True] * 6), (True, [False, False, False, False, True])])
 def test_the_process_is_changed_only_on_request_and_nothing_is_printed(tmp_path: Path, prepare: bool, unchanged: list[bool]) -> None:
     """The limit of open files may be at its maximum already."""

@@ -27,7 +27,7 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.printed import TAIL, boilerplate_article
 from tests.builders.stories import derived_rows, pairs, paper, prose, scan_in_order, sentence, story, wire_copy
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 
 def write_and_scan(tmp_path: Path, articles: Iterable[ArticleFile], config: str = "") -> CommandResult:

@@ -22,7 +22,7 @@ from tests.builders.printed import boilerplate_article
 from tests.builders.project import MODULES
 from tests.builders.stories import derived_rows, families, in_many_scripts, mixed, paper, recrawled, story
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 BOUNDS = (
     "dedup.matching.boilerplate.MAX_CACHED_MASK_CHARACTERS",

@@ -22,6 +22,8 @@ from tests.builders.command import CommandResult, run
 from tests.builders.crawl import ArticleFile
 from tests.builders.labelled_changes import BODY, TITLE
 
+pytestmark = pytest.mark.slow
+
 PAGE = ArticleFile(body=BODY, title=TITLE, publisher="해솔신문", author="하늘봄", category="사회")
 
 

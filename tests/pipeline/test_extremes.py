@@ -146,6 +146,7 @@ def formats_of(args: list[str]) -> list[str]:
     return list(form.type.choices)  # type: ignore[attr-defined]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("args", [line for lines in COMMAND_LINES.values() for line in lines], ids=" ".join)
 def test_every_command_shows_extreme_values(extreme: Extreme, args: list[str]) -> None:
     for form in formats_of(args):
@@ -218,6 +219,7 @@ CURSORS = [
 ]  # fmt: skip
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("path", [view.path for view in VIEWS])
 def test_every_route_answers_or_refuses(extreme: Extreme, path: str) -> None:
     failures = []

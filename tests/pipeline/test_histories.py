@@ -28,6 +28,8 @@ from tests.builders import doctor as examining
 from tests.builders.crawl import edit_words, words
 from tests.builders.history_model import FileContent, Model, PathKey, rows_of
 
+pytestmark = pytest.mark.slow
+
 ROOTS = ("one", "two")
 _RNG = random.Random(20260302)
 _STORIES = [words(_RNG, 45) for _ in range(2)]

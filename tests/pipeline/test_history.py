@@ -24,6 +24,8 @@ from tests.builders import doctor as examining
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edit_words, words
 
+pytestmark = pytest.mark.slow
+
 _RNG = random.Random(20260302)
 _STORY = words(_RNG, 60)
 BODIES = tuple(" ".join(edit_words(random.Random(n), _STORY, 0.02 * n)) for n in range(4))
@@ -92,6 +94,7 @@ def _dump_of_versions(versions: list[Version], scanned: list[bool]) -> list[dict
         return running.dump(db, *HISTORY)
 
 
+@pytest.mark.system
 @given(
     versions=st.lists(VERSIONS, min_size=1, max_size=9, unique_by=lambda v: v.key),
     shuffle=st.randoms(use_true_random=False),
@@ -360,6 +363,7 @@ STATES = st.lists(
 _BODIES_OR_ERROR = (*BODIES, "Content not found")
 
 
+@pytest.mark.system
 @given(STATES, st.randoms(use_true_random=False))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_partial_and_full_recomputation_of_a_history_agree(crawls: list[tuple[int, int, str, bool]], shuffle: random.Random) -> None:

@@ -34,6 +34,8 @@ from tests.builders.html_pages import client_of
 from tests.fuzz import laws
 from tests.fuzz.seeds import DICTIONARY, SEEDS
 
+pytestmark = pytest.mark.slow
+
 # The laws
 
 
@@ -81,6 +83,7 @@ def test_any_time_parses_to_a_time_that_round_trips_or_to_none(raw: bytes) -> No
     laws.clock(raw)
 
 
+@pytest.mark.system
 @given(anything("diffs"), anything("text"))
 @QUICK
 def test_the_diff_of_any_two_texts_leads_from_one_to_the_other(raw: bytes, other: bytes) -> None:
@@ -227,6 +230,7 @@ def check_output(args: tuple[str | bytes, ...], result: CommandResult) -> None:
         assert not [c for c in cells if c.lstrip().startswith(laws.FORMULA) and not re.fullmatch(r"-?[0-9.]+", c)], args
 
 
+@pytest.mark.system
 def test_the_output_of_every_command_is_safe(hostile_crawl: Path) -> None:
     """Neither control or bidirectional characters nor credentials in the output, JSON that parses, CSV without formulas. A message may
     repeat an argument, but not its credentials."""
@@ -262,6 +266,7 @@ def test_a_host_with_lookalike_letters_is_shown_as_punycode(hostile_crawl: Path)
     assert "аpple" not in result.out
 
 
+@pytest.mark.system
 def test_every_page_of_the_dashboard_is_safe(hostile_crawl: Path) -> None:
     """Every page for every article, with attacks in every parameter. An attack is displayed as text only."""
     with client_of(hostile_crawl) as site:
@@ -318,6 +323,7 @@ QUOTING_ATTRIBUTES = ("href", "value", "title", "aria-label")
 """Attributes that may quote user input."""
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("options", [(), ("--format", "json"), ("-v",)], ids=str)
 def test_the_log_of_the_daemon_is_safe(hostile_crawl: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     """The daemon logs each file that arrives while it runs."""
@@ -350,6 +356,7 @@ def tree_state(folder: Path) -> dict[bytes, tuple[object, ...]]:
     return entries
 
 
+@pytest.mark.system
 def test_commands_write_only_where_they_say(hostile_crawl: Path, tmp_path: Path) -> None:
     (hostile_crawl / "crawl/link.md").symlink_to(hostile_crawl / "config.toml")
     before, names_before = tree_state(hostile_crawl / "crawl"), {path.name for path in hostile_crawl.iterdir()}
@@ -376,6 +383,7 @@ for name in CASES:
 """
 
 
+@pytest.mark.system
 def test_every_command_handles_files_made_to_be_slow(tmp_path: Path) -> None:
     """The process is limited to 4 GiB of address space, most of it for compiled code. `python -m benchmarks.pathological` measures how
     time and memory grow."""

@@ -35,7 +35,7 @@ from tests.builders.command import run
 from tests.builders.crawl import ArticleFile, edit_words, words
 
 MARK = "culprit"
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain")]
 
 ERRORS: list[Callable[[], Exception]] = [
     lambda: ValueError("Exceeds the limit (4300 digits) for integer string conversion"),
@@ -132,6 +132,7 @@ def faults(db: Path) -> dict[str, str]:
     return {row["path"]: row["kind"] for row in running.dump(db, "faults")}
 
 
+@pytest.mark.system
 @settings(
     max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -184,7 +185,9 @@ def test_the_message_of_an_internal_fault_names_the_error_and_its_place_in_one_l
     with failing("pages", ERRORS[3]):
         running.scan(crawl, db)
     (row,) = running.dump(db, "faults")
-    assert re.fullmatch(r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.pipeline\.record:\d+\)", row["message"])
+    assert re.fullmatch(
+        r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.pipeline\.record:\d+\)", row["message"]
+    )
 
 
 def test_the_traceback_is_logged_once_per_kind_of_error(

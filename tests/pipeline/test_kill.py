@@ -67,6 +67,7 @@ def _kill_scans_and_compare(tmp_path: Path, kills: int) -> None:
     assert running.dump(db) == running.dump(clean)
 
 
+@pytest.mark.system
 def test_a_scan_killed_a_few_times_ends_in_the_same_database(tmp_path: Path) -> None:
     _kill_scans_and_compare(tmp_path, 6)
 

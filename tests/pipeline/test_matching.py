@@ -29,6 +29,8 @@ from tests.builders import relations
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edit_words, words
 
+pytestmark = pytest.mark.slow
+
 
 def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.06)) -> list[ArticleFile]:
     """Families of edited copies, Korean and English. `shares` are shares of edited words; the last copy differs in spacing and case."""
@@ -133,6 +135,7 @@ def test_matches_of_a_text_on_two_pages_do_not_depend_on_the_order(tmp_path: Pat
     assert len(expected) == 2
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("together", [False, True])
 def test_the_quoted_share_does_not_depend_on_the_order_of_bodies(tmp_path: Path, together: bool) -> None:
     rng = random.Random(4)
@@ -363,6 +366,7 @@ def _scan_dated_copies(crawl: Path, db: Path, count: int = 150) -> dict[str, Any
         return status.database_summary(database)
 
 
+@pytest.mark.system
 def test_every_article_of_a_full_bucket_is_matched_and_crowded_ones_are_flagged(either: str, crawl: Path, db: Path) -> None:
     status = _scan_dated_copies(crawl, db)
     pairs = _pairs(db)
@@ -463,6 +467,7 @@ def _fail(*_: object) -> None:
     raise sqlite3.OperationalError("on purpose")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("how", ["cut short", "overwritten"])
 @pytest.mark.parametrize("end", [".index", ".passages"])
 def test_an_index_damaged_while_it_is_mapped_is_rebuilt(crawl: Path, db: Path, end: str, how: str) -> None:

@@ -17,7 +17,7 @@ from tests.builders.command import run
 from tests.builders.crawl import ArticleFile
 from tests.builders.stories import clusters, command_scan, pairs, paper, prose, scan_in_order, sentence, story, wire_copy, write
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 
 def reported_relations(db: Path, **kw: Any) -> dict[tuple[int, int], str]:

@@ -26,7 +26,7 @@ from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edit_words, words
 from tests.builders.stories import check_index, derived_rows, in_many_scripts, mixed, pairs, paper, story, wire_copy
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 
 def _scan(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from tests.builders import scans as running
 from tests.builders.command import run
 from tests.builders.crawl import DIGESTS, ArticleFile
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain")]
 
 PAGE = "https://one.example/1"
 FIRST = ArticleFile(url=PAGE, crawled_at="2026-03-02 01:00:00", body="Der Rat tagt am Montag um 10 Uhr im alten Haus am Markt.")

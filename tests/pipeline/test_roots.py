@@ -13,7 +13,7 @@ from dedup.store import open_writable
 from tests.builders.command import run, spawn
 from tests.builders.crawl import ArticleFile
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain")]
 
 
 def configure(folder: Path, *directories: str) -> None:

@@ -31,6 +31,8 @@ from dedup.store.rows import FileStamp
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, words
 
+pytestmark = pytest.mark.slow
+
 _RNG = random.Random(7)
 
 
@@ -222,6 +224,7 @@ def test_a_scan_waits_for_a_new_file_to_settle(crawl: Path, db: Path) -> None:
     assert (tally.new, tally.unsettled) == (1, 0)
 
 
+@pytest.mark.system
 def test_a_file_that_settles_during_a_slow_batch_is_recorded(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit on waiting does not include time spent recording."""
     settle = 0.6
@@ -362,6 +365,7 @@ def test_an_unreadable_folder_is_a_fault_and_its_files_are_not_gone(crawl: Path,
         assert status.database_summary(database)["faults"] == {}
 
 
+@pytest.mark.system
 def test_an_unreadable_file_is_a_fault_until_it_is_readable(crawl: Path, db: Path) -> None:
     paths = [article.write(crawl / folder) for article, folder in zip(_articles(2), ("", "inner"), strict=True)]
     for path in paths:

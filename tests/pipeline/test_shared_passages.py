@@ -61,7 +61,7 @@ from tests.builders.stories import (
     write,
 )
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 
 # Wire copy

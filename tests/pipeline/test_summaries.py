@@ -20,6 +20,8 @@ from tests.builders.crawl import ArticleFile, words
 from tests.builders.daemon import watching
 from tests.builders.summaries import CONFIG, crawls, recompute_clusters
 
+pytestmark = pytest.mark.slow
+
 
 def stored_members(folder: Path) -> dict[str, Any]:
     """URL of the representative → stored members of the cluster."""
@@ -251,6 +253,7 @@ def test_a_cluster_without_its_representative_gets_another_one(folder: Path) -> 
     assert len(stored_members(folder)["https://n.news.naver.com/mnews/article/901/0000000001"]) == 1
 
 
+@pytest.mark.system
 def test_a_daemon_updates_summaries_when_idle(crawl: Path, db: Path) -> None:
     ArticleFile(aid=f"{0:010}").write(crawl)
     with watching(crawl, db) as daemon:

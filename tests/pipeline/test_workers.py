@@ -23,6 +23,8 @@ from dedup.store.rows import FileStamp
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edit_words, words
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = build_extract_options(Settings())
 
 
@@ -42,6 +44,7 @@ def files_in(folder: Path, number: int) -> list[CrawlFile]:
     ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_results_are_the_same_and_in_order_for_any_number_of_processes(crawl: Path, number: int) -> None:
     files = files_in(crawl, 40)
@@ -63,6 +66,7 @@ def test_no_process_is_started_for_a_few_files(crawl: Path, monkeypatch: pytest.
     assert pool._processes == []
 
 
+@pytest.mark.system
 def test_files_of_a_process_that_died_are_read_again(crawl: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = files_in(crawl, 10)
     pool = WorkerPool(OPTIONS, 2)
@@ -130,6 +134,7 @@ formats.read_article = deadly
 """
 
 
+@pytest.mark.system
 def test_a_file_that_kills_every_process_is_a_fault_and_the_others_are_read(
     crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +158,7 @@ def test_a_file_that_kills_every_process_is_a_fault_and_the_others_are_read(
     assert "signal 11" in fault.message
 
 
+@pytest.mark.system
 def test_processes_end_when_their_parent_is_killed(crawl: Path) -> None:
     files_in(crawl, 10)
     program = f"""
@@ -188,6 +194,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.system
 def test_a_scan_gives_the_same_database_with_any_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.pipeline.scanner.BATCH_FILES", 7)
     files_in(tmp_path / "crawl", 60)

@@ -35,7 +35,7 @@ from tests.builders.daemon import assert_equals_scan, watching
 from tests.builders.schemas import add_later_migration
 from tests.builders.stories import TAIL, check_index, command_scan, derived_rows, families, paper
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 
 @lru_cache
@@ -89,6 +89,7 @@ def is_sound(path: Path) -> bool:
 # While others write
 
 
+@pytest.mark.system
 def test_a_backup_beside_a_daemon_is_one_file_with_a_committed_state(crawl: Path, db: Path, tmp_path: Path) -> None:
     """The backup equals a scan of exactly the files that it knows."""
     sample = articles(40)
@@ -126,6 +127,7 @@ def without_directory(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "directory"} for row in rows if row["table"] != "directories"]
 
 
+@pytest.mark.system
 def test_a_backup_ends_and_holds_its_first_moment_despite_commits_between_steps(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +219,7 @@ main()
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("args", [["backup", "kept.db"], ["restore", "kept.db"], ["backup", "kept.db", "--quiet"]], ids=" ".join)
 def test_a_terminal_shows_a_progress_bar(folder: Path, args: list[str]) -> None:
     assert run(folder, "backup", "kept.db").code == 0
@@ -532,6 +535,7 @@ main()
 """
 
 
+@pytest.mark.system
 def test_a_full_disk_leaves_everything_unchanged(folder: Path) -> None:
     assert run(folder, "backup", "kept.db").code == 0
     for args in (["backup", "kept.db"], ["backup", "new.db"], ["restore", "kept.db"]):
@@ -632,6 +636,7 @@ def test_a_part_that_another_backup_removes_before_the_lock_is_created_again(fol
 # Restoring
 
 
+@pytest.mark.system
 def test_a_database_restored_after_damage_catches_up(crawl: Path, db: Path, tmp_path: Path) -> None:
     """The backup is taken beside a daemon, which then works on and is killed, so its log remains. Then the database is damaged."""
     sample = articles(30)
@@ -802,6 +807,7 @@ def no_links(_: str, __: str) -> None:
     raise OSError(1, "Operation not permitted")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
 @pytest.mark.parametrize("moment", ["replace", "rename"])
 def test_a_failed_restore_leaves_the_database_and_its_log_in_place(

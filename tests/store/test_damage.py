@@ -21,7 +21,7 @@ from tests.builders import damage as damaging
 from tests.builders import scans as running
 from tests.builders.command import CommandResult, run, spawn
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 URL = "https://n.news.naver.com/mnews/article/901/0000000004"
 READERS = [("status",), ("duplicates",), ("duplicates", "--pairs"), ("history", URL), ("diff", URL), ("dump", "--logical")]
@@ -53,6 +53,7 @@ def test_every_command_reports_a_damaged_database(folder: Path, damage: Callable
     assert (folder / "dedup.db").read_bytes() == before, "readable content is unchanged"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("damage", damaging.WAYS, ids=lambda way: way.__name__)
 def test_the_daemon_exits_with_one_line_on_a_damaged_database(folder: Path, damage: Callable[[Path], None]) -> None:
     damage(folder / "dedup.db")
@@ -198,6 +199,7 @@ def _restore_over_log(folder: Path) -> Path:
     return db
 
 
+@pytest.mark.system
 def test_a_backup_is_not_damaged_by_the_log_of_the_database_it_replaced(folder: Path) -> None:
     db = _restore_over_log(folder)
     before, log = db.read_bytes(), Path(f"{db}-wal").read_bytes()
@@ -213,6 +215,7 @@ def test_a_backup_is_not_damaged_by_the_log_of_the_database_it_replaced(folder: 
     assert running.dump(db) == running.dump(undamaged_database(folder))
 
 
+@pytest.mark.system
 def test_sqlite_alone_would_damage_the_backup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason for the refusal: SQLite copies the log over the backup."""
     db = _restore_over_log(folder)
@@ -305,6 +308,7 @@ def test_remains_of_an_earlier_log_beyond_the_end_are_ignored(folder: Path) -> N
         assert not wal.is_foreign(path, has_writer=False)
 
 
+@pytest.mark.system
 def test_a_log_with_an_invalid_header_is_ignored_as_sqlite_does(folder: Path) -> None:
     db = _restore_over_log(folder)
     assert wal.is_foreign(str(db), has_writer=False)

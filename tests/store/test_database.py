@@ -20,6 +20,8 @@ from dedup.store import Database, open_database, open_writable
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def db(tmp_path: Path) -> Path:

@@ -28,7 +28,7 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, read_summaries, run_doctor, scanned_crawl
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +196,7 @@ DERIVED_ALTERATIONS: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("alteration", DERIVED_ALTERATIONS)
 def test_an_altered_derived_value_is_found_and_rebuilt(folder: Path, alteration: str) -> None:
     db = folder / "dedup.db"
@@ -275,6 +276,7 @@ SOURCE_ALTERATIONS: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("alteration", SOURCE_ALTERATIONS)
 def test_an_altered_source_value_is_found_and_never_changed(folder: Path, alteration: str) -> None:
     db = folder / "dedup.db"
@@ -580,6 +582,7 @@ def test_control_characters_in_urls_are_escaped(folder: Path) -> None:
         assert not {"\x1b", "\x07", "\u202e"} & set(out)
 
 
+@pytest.mark.system
 def test_doctor_runs_beside_the_daemon(tmp_path: Path) -> None:
     """In a separate process, beside a daemon that has just committed and has not checkpointed its log."""
     damaging.fill(tmp_path / "crawl", 12)

@@ -31,7 +31,7 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, run_doctor, scanned_crawl
 from tests.builders.permissions import run_without_capabilities
 
-pytestmark = pytest.mark.usefixtures("machine_code")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("machine_code")]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,7 @@ def test_every_kind_of_damage_is_found_without_a_traceback(folder: Path, damage:
     assert (folder / "dedup.db").read_bytes() == before
 
 
+@pytest.mark.system
 def test_an_overwritten_page_is_found_wherever_it_is(scanned_folder: Path, tmp_path: Path) -> None:
     """Every fourth page of the file, with zeros or random bytes. A new database has no unused page."""
     copy_of(scanned_folder, tmp_path)
@@ -296,6 +297,7 @@ def test_a_large_log_is_reported(folder: Path) -> None:
     assert (finding["severity"], "has 315 MB" in finding["message"]) == ("warning", True)
 
 
+@pytest.mark.system
 def test_a_log_of_another_database_is_reported(tmp_path: Path) -> None:
     scanned_crawl(tmp_path)
     db, backup = tmp_path / "dedup.db", tmp_path / "backup.db"
@@ -467,7 +469,7 @@ def test_a_database_inside_a_crawl_directory_is_reported(folder: Path, scanned_f
     """`scan` refuses to create one there. It was moved, or a directory around it was configured later."""
     (folder / "dedup.db").rename(scanned_folder / "dedup.db")
     configure(folder, scanned_folder, database=scanned_folder / "dedup.db")
-    assert [finding["severity"] for finding in run_doctor(folder) if "lies inside the crawl directory" in finding["message"]] == ["error"]
+    assert [finding["severity"] for finding in run_doctor(folder) if "is inside the crawl directory" in finding["message"]] == ["error"]
     result = run(folder, "scan")
     assert (result.code, "is inside the crawl directory" in result.err) == (2, True)
 

@@ -23,6 +23,8 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.doctor import base_rows, copy_of, format_findings, list_findings, read_summaries, run_doctor
 from tests.builders.labelled_changes import BODY
 
+pytestmark = pytest.mark.slow
+
 NOTICE = "Content not found"
 AMENDED = BODY.replace("638조원", "639조원")
 CORRECTED = AMENDED.replace("예정이다.", "예정이다.\n[정정] 예산안 규모를 바로잡았습니다.")
@@ -204,6 +206,7 @@ EACH_ALTERATION = [
 ]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("table", "sql", "words"), EACH_ALTERATION)
 def test_an_altered_value_is_found_and_repaired(folder: Path, table: str, sql: str, words: str) -> None:
     db = folder / "dedup.db"

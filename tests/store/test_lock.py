@@ -13,6 +13,8 @@ import pytest
 from dedup.errors import DatabaseBusyError, DatabaseUnreadableError
 from dedup.store.lock import Lock, LockHolder, crashed_holder, current_holder
 
+pytestmark = pytest.mark.slow
+
 _HOLD = """
 import sys
 from dedup.store.lock import Lock

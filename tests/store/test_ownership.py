@@ -19,6 +19,8 @@ from dedup.store.ownership import APPLICATION_ID, require_dedup_database
 from tests.builders.command import CommandResult, run
 from tests.builders.crawl import ArticleFile
 
+pytestmark = pytest.mark.slow
+
 READERS = (
     ("status",), ("history", "https://a.example/1"), ("duplicates",), ("changes",), ("report",), ("export", "articles"),
     ("alerts", "list"), ("boilerplate", "list"), ("dump", "--logical", "-f", "json"), ("search", "word"), ("backup", "kept.db"),
@@ -205,6 +207,7 @@ def test_new_and_empty_files_become_marked_databases(tmp_path: Path) -> None:
         assert is_marked(path) == APPLICATION_ID
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("logged", [False, True])
 def test_a_database_of_an_earlier_version_is_adopted(folder: Path, logged: bool) -> None:
     """`logged`: the process was killed, and a new mark would be in the log only."""

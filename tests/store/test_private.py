@@ -24,6 +24,8 @@ from tests.builders.crawl import ArticleFile, words
 from tests.builders.daemon import watching
 from tests.builders.private_files import KINDS, mode_of, plant, unharmed
 
+pytestmark = pytest.mark.slow
+
 UUID, RECIPE = b"u" * 16, b"r" * 16
 
 

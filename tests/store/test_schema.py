@@ -17,6 +17,8 @@ from tests.builders.command import CommandResult, run
 from tests.builders.crawl import ArticleFile
 from tests.builders.schemas import add_later_migration
 
+pytestmark = pytest.mark.slow
+
 DIGESTS = {"0001_base": "ba3b083cb3c5bbef5e8039fe142f7ed947cf8d0a437928c9faf37a2072bd5d1f"}
 """Migration → SHA-256 of the statements that it runs on a new database, one a line.
 

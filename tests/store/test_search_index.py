@@ -23,6 +23,8 @@ from tests.builders.private_files import KINDS, mode_of, plant, unharmed
 from tests.builders.processes import patched_command
 from tests.builders.search import numbered_article, scan_articles, search_page, titles, update_index
 
+pytestmark = pytest.mark.slow
+
 # The file
 
 
@@ -299,6 +301,7 @@ def count_indexed(db: Path) -> int:
         return index_coverage(database).indexed
 
 
+@pytest.mark.system
 def test_files_come_before_indexing_and_the_daemon_exits_with_work_left(crawl: Path, db: Path) -> None:
     for n in range(60):
         numbered_article(n, f"예산 이야기 {n}").write(crawl)

@@ -13,6 +13,8 @@ import pytest
 
 from dedup.files.atomic import PART_PREFIX, PartFile, create_part, replace_atomically
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_part_replaces_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")

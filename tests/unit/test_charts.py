@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from dedup import charts
 from dedup.charts import AxisTick, ChartColumn, StepLine, TimelinePoint
 
+pytestmark = pytest.mark.slow
+
 ATTACK = '</svg><script>alert(1)</script>"\' onload="alert(1)" & <img src=x>'
 
 words = st.one_of(st.just(ATTACK), st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20))

@@ -15,6 +15,8 @@ from dedup.changes import diff
 from dedup.changes.diff import Operation, render
 from tests.builders.crawl import edit_words, words
 
+pytestmark = pytest.mark.slow
+
 WORDY = st.lists(
     st.sampled_from(
         [

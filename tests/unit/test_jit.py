@@ -102,6 +102,7 @@ def test_a_cache_that_the_user_configured_is_respected(monkeypatch: pytest.Monke
     assert jit.choose_cache_folder() == str(tmp_path)
 
 
+@pytest.mark.system
 def test_only_the_first_compilation_is_logged(tmp_path: Path) -> None:
     program = """
 import logging, sys
@@ -138,10 +139,12 @@ def count_cache_hits(tmp_path: Path, mode: str, **env: str) -> int:
     return int(subprocess.run([sys.executable, tmp_path / "doubling.py", mode], env=env, stdout=subprocess.PIPE, check=True).stdout)
 
 
+@pytest.mark.system
 def test_code_that_cannot_be_cached_works_and_is_compiled_again(tmp_path: Path) -> None:
     assert [count_cache_hits(tmp_path, how) for how in ("no room", "no room", "room", "room")] == [0, 0, 0, 1]
 
 
+@pytest.mark.system
 def test_truncated_cached_code_is_compiled_again(tmp_path: Path) -> None:
     assert count_cache_hits(tmp_path, "room") == 0
     for part in ("nbi", "nbc"):
@@ -177,6 +180,7 @@ def fail_with_full_disk(**_: str) -> str:
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("command", ["status", "duplicates", "scan", "verify crawl", "history 901_0000000001", "dump --logical"])
 def test_commands_that_sign_few_texts_never_load_numba(crawl: Path, db: Path, command: str) -> None:
     ArticleFile(body=" ".join(words(__import__("random").Random(1), 60))).write(crawl)

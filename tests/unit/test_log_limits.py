@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,7 @@ def limited_log(max_lines: int = 3) -> tuple[Clock, Lines, LogLimitFilter, loggi
     return clock, lines, limit, log
 
 
+@pytest.mark.system
 def test_many_lines_of_a_kind_become_a_few_and_a_count() -> None:
     _, lines, limit, log = limited_log(10)
     for i in range(200_000):

@@ -23,6 +23,8 @@ from dedup.index import hashtable, lsh, probing
 from dedup.similarity import jit, minhash
 from tests.builders.crawl import edit_words, words
 
+pytestmark = pytest.mark.slow
+
 UUID = bytes(range(16))
 TOKEN = b"t" * 16
 
@@ -379,6 +381,7 @@ for start in range(0, len(rows), 100):
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kill_at", [0, 100, 1500, 2700, 6000])
 def test_an_index_killed_while_it_grows_answers_like_a_new_one(tmp_path: Path, kill_at: int) -> None:
     path = tmp_path / "index"

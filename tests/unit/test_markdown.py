@@ -560,6 +560,7 @@ def test_a_large_hostile_file_is_parsed(unit: str) -> None:
     assert parse(b"---\n" + filling.encode()).article is None
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_a_large_hostile_body_is_parsed(unit: str) -> None:
     prefix = "&#" + unit if unit == "1" else unit

@@ -17,6 +17,8 @@ from dedup.similarity.minhash import SignedText, numpy_kernel
 from dedup.text import normalise
 from tests.builders.crawl import words
 
+pytestmark = pytest.mark.slow
+
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(st.sampled_from("가각힣ㅎaZ1𝔸𐍈𠮷 .\u0301é"), max_size=60)
 """Any text, and texts of few distinct characters of one to four bytes, which give repeated shingles of 5 to 20 bytes."""
 

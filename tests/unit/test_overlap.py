@@ -17,6 +17,8 @@ from dedup.text import normalise
 from tests.builders import relations
 from tests.builders.crawl import edit_words, words
 
+pytestmark = pytest.mark.slow
+
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text(st.sampled_from("가나ab1. 𝔸"), max_size=60)
 
 
@@ -120,6 +122,7 @@ def compare(a: str, b: str, masks: tuple[list[tuple[int, int]], list[tuple[int, 
     return result
 
 
+@pytest.mark.system
 @given(BODIES, BODIES, MASKS, MASKS)
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_shared_passages_follow_their_definitions(

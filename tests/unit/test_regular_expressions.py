@@ -15,6 +15,8 @@ from dedup.text.urls import Canonicaliser
 from tests.builders import scans as running
 from tests.builders.project import MODULES
 
+pytestmark = pytest.mark.slow
+
 UNAMBIGUOUS = {
     "dedup.text.urls._ALREADY_CANONICAL": "each turn of the outer repeat begins with a sign that the inner one does not take",
 }
@@ -98,6 +100,7 @@ def script_patterns() -> Iterator[tuple[str, regex.Pattern[str]]]:
             yield from ((f"{module}.{n}", v) for n, v in vars(import_module(module)).items() if isinstance(v, regex.Pattern))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     "unit",
     ["a", "가", "1", "1,", "조1", " ", "\n", ".", "다.", "\u0301", '"', "'가", "“", "-", "a@", "a.", "입력 1", "사진 =", "ⓒ", "not ", "金"],

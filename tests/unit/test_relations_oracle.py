@@ -28,6 +28,8 @@ from tests.builders.sample_table import (
     Related,
 )
 
+pytestmark = pytest.mark.slow
+
 CRAWL = Path(__file__).parents[2] / "dedup/share/sample/crawl"
 BOILERPLATE_AT = 5
 RNG = random.Random(20260306)

@@ -21,7 +21,7 @@ from tests.builders import scans as running
 from tests.builders.archived import ask
 from tests.builders.crawl import ArticleFile
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("plain")]
 
 
 @dataclass(frozen=True)

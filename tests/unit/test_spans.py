@@ -19,6 +19,8 @@ from dedup.text import normalise
 from tests.builders import relations
 from tests.builders.crawl import edit_words, words
 
+pytestmark = pytest.mark.slow
+
 PIECES = [
     "가", "한글", "\u1112\u1161\u11ab", "\u1100\u1161", "\u11a8", "\u1161", "각\u11a8", "가\u11a8",
     "e\u0301", "e\u0323\u0301", "q\u0307\u0323", "\u0301", "\u0323", "\u0344", "\u0390\u0345",
@@ -230,6 +232,7 @@ def test_comparisons_of_repetitive_texts_are_bounded(period: str) -> None:
     assert sum(n for n, _, _ in spans._find_common_runs(a, b)) <= MAX_STEPS_PER_CHARACTER * (len(a) + len(b)) + len(a)
 
 
+@pytest.mark.system
 def test_long_texts_take_less_than_100_bytes_a_character() -> None:
     """300 bytes would mean that every run is kept, or that every origin is an object."""
     rng = random.Random(4)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from dedup.text import normalise, sanitise
 
+pytestmark = pytest.mark.slow
+
 ANY = st.text(st.characters(exclude_categories=["Cs"]))
 MARKS = st.text(st.sampled_from("\u0301\u0323\u0344\u0f73\u0f71\u05b0e가"), max_size=200)
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from dedup.index.passages import MAX_BUCKET
 from dedup.matching.top_candidates import MAX_CANDIDATES, MAX_PROPOSED, choose_candidates
 
+pytestmark = pytest.mark.slow
+
 Buckets = list[list[int]]
 """The texts in the bucket of each fingerprint of a text."""
 

@@ -188,6 +188,7 @@ URL_LIKE = st.one_of(
 )
 
 
+@pytest.mark.system
 @given(URL_LIKE)
 @settings(deadline=None, max_examples=1500)
 @example("https://hanbit.example/%2525252525")

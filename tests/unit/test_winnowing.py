@@ -18,6 +18,8 @@ from dedup.similarity.winnowing import numpy_kernel, recipe
 from dedup.text import normalise
 from tests.builders.crawl import words
 
+pytestmark = pytest.mark.slow
+
 MOD = (1 << 64) - 1
 FULL, WINDOW, WIDER, EXPECTED, PER_KEY, EXPECTED_EVER, KEY_BITS = 160, 40, 63, 40, 32, 1000, 35
 

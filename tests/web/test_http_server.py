@@ -17,6 +17,8 @@ import pytest
 from dedup.runtime.http_server import ConnectionLimits, Connections, HttpServer, limits_for, open_listening_socket
 from dedup.runtime.log_limits import LogLimitFilter
 
+pytestmark = pytest.mark.slow
+
 LARGE = 32 << 20
 """Bytes of a response: more than the kernel buffers for a client that does not read."""
 

@@ -22,6 +22,8 @@ from tests.builders.command import SampleCrawl, run
 from tests.builders.crawl import ArticleFile
 from tests.builders.html_pages import BASE, check, client_of, within
 
+pytestmark = pytest.mark.slow
+
 RETURNED = "https://n.news.naver.com/mnews/article/903/0000100015"
 FIRST = "https://n.news.naver.com/mnews/article/901/0000100120"
 SECOND = "https://n.news.naver.com/mnews/article/903/0000100121"
@@ -40,6 +42,7 @@ def get_json(site: TestClient, address: str) -> Any:
     return answer.json()
 
 
+@pytest.mark.system
 def test_every_linked_page_exists_and_is_valid(site: TestClient) -> None:
     """From the overview, through every link, form and alternative format."""
     queue, visited = ["/"], set[str]()

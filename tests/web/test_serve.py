@@ -20,6 +20,8 @@ from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 from tests.builders.web_client import get
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def serving(folder: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
@@ -141,6 +143,7 @@ def test_a_slow_response_does_not_delay_the_exit(tmp_path: Path) -> None:
         process.communicate()
 
 
+@pytest.mark.system
 def test_the_daemon_serves_the_dashboard_if_enabled(crawl: Path, db: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
