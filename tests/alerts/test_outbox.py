@@ -20,6 +20,8 @@ from dedup.rules import AlertPolicy, alert_id
 from dedup.store import WritableDatabase, open_database, open_writable, outbox
 from tests.builders.alerts import AT, event, rows, settings
 
+pytestmark = pytest.mark.slow
+
 LOG = ChannelConfig(kind="log")
 TWO = {"a": LOG, "b": LOG}
 

@@ -17,6 +17,8 @@ from dedup.cli import COMMAND_GROUPS, COMMANDS
 from dedup.cli.man_pages import render_page, render_pages, write_pages
 from tests.builders.project import command
 
+pytestmark = pytest.mark.slow
+
 
 def command_names() -> Iterator[str]:
     """Every command by its words; the program itself is the empty string."""

@@ -125,6 +125,7 @@ def test_every_relation_is_reported_and_no_other(sampled: SampleCrawl) -> None:
     assert not relations.keys() & {pair_key(u.a, u.b) for u in UNRELATED}
 
 
+@pytest.mark.slow
 def test_reindex_applies_learned_boilerplate(tmp_path: Path) -> None:
     assert run(tmp_path, "sample", ".").code == 0
     assert run(tmp_path, "scan").code == 0
@@ -191,6 +192,7 @@ def test_a_second_scan_finds_nothing_new(tmp_path: Path) -> None:
     assert run(tmp_path, "dump", "--logical").out == before
 
 
+@pytest.mark.slow
 def test_the_configuration_of_the_sample_sends_alerts_to_a_feed(tmp_path: Path) -> None:
     assert run(tmp_path, "sample", ".").code == 0
     assert run(tmp_path, "scan", "--alert-on-import").code == 0

@@ -22,6 +22,8 @@ from tests.builders.json_outputs import JsonOutput, collect
 from tests.builders.json_schemas import SCHEMAS, SHARED, Node, errors, keys, keys_shown, nodes
 from tests.builders.project import command
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = sorted(SCHEMAS.keys() - {SHARED})
 KEYS = [key for schema in SCHEMAS for key in keys(schema)]
 

@@ -28,6 +28,8 @@ from tests.builders.command import CommandResult, run
 from tests.builders.crawl import ArticleFile
 from tests.builders.html_pages import client_of
 
+pytestmark = pytest.mark.slow
+
 TIMES = ("9999-12-31 23:30:00", "9999-12-31T23:59:59.999999+00:00", "0001-01-01 00:00:00", "0001-01-01T00:00:00-14:00", "1969-12-31 23:59")
 STAMPS = (253_402_300_799 * 10**9, 10_413_792_000 * 10**9, -11_644_473_600 * 10**9, -1, (1 << 63) - 1)
 HUGE = "9" * 5000

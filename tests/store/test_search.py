@@ -230,6 +230,7 @@ def test_no_hostile_query_raises(five_articles: Path, query: str) -> None:
     assert "cannot be read" not in result.problem
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text(st.one_of(st.sampled_from("가나다 ab*\"'-:()^{}+\0title:"), st.characters()), max_size=60))
 def test_no_generated_query_raises(five_articles: Path, query: str) -> None:

@@ -331,6 +331,7 @@ ORACLE = regex.compile(
 MARKS = st.sampled_from([*"“”\"「」『』‘’''가b \n.1_", "abcd", "'abcd'", "x" * 599])
 
 
+@pytest.mark.slow
 @given(st.lists(MARKS, max_size=25).map("".join))
 @settings(max_examples=400, deadline=None)
 @example("'abcd'a'abcd'")

@@ -64,6 +64,7 @@ RECIPE_LISTS = st.lists(st.sampled_from(list(RECIPES.values())), min_size=1, max
 STRETCH = st.lists(st.sampled_from(PARTS), max_size=6).map("".join)
 
 
+@pytest.mark.slow
 @given(RECIPE_LISTS, st.text(max_size=4), st.lists(STRETCH, max_size=8), st.data())
 @settings(deadline=None, max_examples=300)
 def test_the_first_recipe_that_fits_the_claim_at_any_end_is_found(

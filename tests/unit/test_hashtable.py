@@ -17,6 +17,8 @@ from dedup.index import hashtable, probing
 from dedup.index.hashtable import HashTable, Int64Array
 from dedup.similarity import jit
 
+pytestmark = pytest.mark.slow
+
 TOP = (1 << hashtable.HASH_BITS) - 1
 HASHES = st.sampled_from([0, 1, 7, 8, 9, 1 << 34, *range(TOP - 24, TOP + 1)])
 """Hashes at both ends of a table, many of them with the same home."""

@@ -69,6 +69,7 @@ NO_COMMENTS = "*댓글이 없습니다.*"
 RULED = "첫 단락이다.\n\n---\n\n둘째 단락이다.\n\n---\n\n셋째 단락이다."
 
 
+@pytest.mark.slow
 @given(BODY, PROSE, PROSE, PROSE)
 @settings(deadline=None, max_examples=600)
 @example("a", "제목\n---\n\n# 다른 제목\n\n---\n", "", "")
@@ -344,6 +345,7 @@ def test_the_reader_never_raises_on_arbitrary_bytes(raw: bytes) -> None:
 LARGE = ArticleFile(body=RULED, author="김가나\n\t기자", comments=COMMENTS).render().encode()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, len(LARGE)), st.integers(0, 30), st.binary(max_size=8)), max_size=5), st.integers(0, len(LARGE)))
 @settings(deadline=None, max_examples=500)
 def test_the_reader_never_raises_on_mutated_articles(edits: list[tuple[int, int, bytes]], end: int) -> None:
@@ -581,12 +583,14 @@ def test_millions_of_blanks_are_parsed_in_linear_time() -> None:
     assert parsed.body.endswith("more")
 
 
+@pytest.mark.slow
 def test_many_keys_inside_the_author_are_parsed_in_linear_time() -> None:
     author = "a" * SIZE + "\nurl: x" * 700_000
     parsed = parse_article(ArticleFile().render().replace("author: ", "author: " + author))
     assert (parsed.url, parsed.metadata.author) == (ArticleFile().address, author.replace("\n", " "))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lines", "max_calls"), [(10, 25), (400_000, 3)])
 def test_a_huge_header_is_parsed_a_few_times_only(lines: int, max_calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []

@@ -196,6 +196,7 @@ def test_an_alert_in_quiet_hours_is_due_when_they_end(where: tuple[ZoneInfo, dat
     assert (delivery.digest_reason == "quiet_hours") == (delivery.at != now)
 
 
+@pytest.mark.slow
 @given(near_a_change | anywhere, begins_and_ends, st.sampled_from(["at once", "hourly", "daily"]), clocks, st.integers(0, 2) | st.none())
 def test_nothing_is_due_in_quiet_hours_or_before_now(
     where: tuple[ZoneInfo, datetime], quiet: list[time], every: Any, at: time, gather: int | None

@@ -16,6 +16,8 @@ from dedup.web.views import VIEWS
 from tests.builders.command import SampleCrawl
 from tests.builders.html_pages import Parsed
 
+pytestmark = pytest.mark.slow
+
 OUTSIDE = "https://desk.example/dedup"
 
 
