@@ -11,15 +11,15 @@ setup:
     python3 -m venv .venv
     {{ python }} -m pip install -q -e ".[dev,docs]"
 
-# Run the fast tests (under a minute on two cores)
+# Run the fast tests (about a minute on two cores)
 test *args:
     {{ python }} -m pytest -q -n auto --dist worksteal -m "not slow and not system" {{ args }}
 
-# Run every test that needs only pip
+# Run the tests of the README
 test-all *args:
     {{ python }} -m pytest -q -n auto --dist worksteal {{ args }}
 
-# Run the tests that break things for real: mounts, namespaces, killed processes
+# Run the tests that need mounts, namespaces or killed processes, and long ones
 test-system *args:
     {{ python }} -m pytest -q -m system -n 2 --dist loadfile {{ args }}
 
