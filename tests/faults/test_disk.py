@@ -247,7 +247,7 @@ def test_a_broken_file_system_is_reported_and_everything_is_recorded_after_its_r
     db = image.place / "dedup.db"
     with watching(crawl, db) as daemon:
         getattr(image, how)()
-        daemon.wait_for_log("dedup.db.health cannot be written")  # nothing else is due
+        daemon.wait_for_log("cannot write the health report")  # nothing else is due
         output = _failed_check(daemon)
         assert f"the file system mounted on {image.place} failed and refuses writing; stop dedup, check the file system" in output or (
             f"the file system mounted on {image.place} is read-only" in output
