@@ -241,7 +241,7 @@ class RecipeChangedError(DedupError):
 
 
 class UnknownPageError(DedupError):
-    message = "The database has no page for {page}; name it by its URL or by the path of a recorded file."
+    message = "The database has no page for {page}; name it by its URL, by its article id, or by the path of a recorded file."
 
 
 class AmbiguousPageError(DedupError):

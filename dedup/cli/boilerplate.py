@@ -110,7 +110,7 @@ def mask(options: CommonOptions, names: tuple[str, ...], publisher: str | None, 
     \b
     Examples:
       dedup boilerplate mask 3f2a
-      dedup boilerplate mask --publisher 한빛일보 --text "저작권자 (c) 한빛일보. 무단전재 및 재배포 금지"
+      dedup boilerplate mask --publisher 한빛일보 --text "저작권자 (c) 한빛일보. 무단전재, 재배포 및 AI 학습 이용 금지"
     """
     if (passage is None) != (publisher is None) or (not names and passage is None):
         raise click.UsageError("give the names of recorded passages, or a new passage with both --publisher and --text")

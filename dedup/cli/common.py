@@ -67,7 +67,7 @@ def common_options(command: _Command) -> _Command:
         "-d", "--database", cls=_CommonOption, metavar="FILE", type=click.Path(), help="Database to use instead of the configured one."
     )
     @click.option("-v", "--verbose", cls=_CommonOption, is_flag=True, help="Log more on standard error.")
-    @click.option("-q", "--quiet", cls=_CommonOption, is_flag=True, help="Print errors only: no progress and no notes.")
+    @click.option("-q", "--quiet", cls=_CommonOption, is_flag=True, help="Print results and errors only, no progress and no notes.")
     @functools.wraps(command)
     def wrapped(*args: Any, config: str | None, database: str | None, verbose: bool, quiet: bool, **kw: Any) -> Any:
         ctx = click.get_current_context()

@@ -70,6 +70,8 @@ def duplicates(
 
     if relations and not as_pairs and not set(relations) & set(CLUSTER_RELATIONS):
         raise click.UsageError(f"{' and '.join(relations)} matches form no clusters; add --pairs to list them")
+    if not as_pairs and (unlisted := [relation for relation in fail_on if relation not in CLUSTER_RELATIONS]):
+        raise click.UsageError(f"{' and '.join(unlisted)} matches form no clusters; add --pairs to fail on them")
     if passages and not (as_pairs and output_format == "json"):
         raise click.UsageError("--passages requires --pairs --format json; 'dedup why' prints the passages of one pair")
     since_utc = parse_time("--since", since)

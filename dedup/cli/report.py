@@ -11,7 +11,7 @@ from dedup.cli.output import Output, open_output, output_options
 
 
 @click.command()
-@click.option("--since", metavar="TIME", help="Begin of the period (ISO 8601; UTC if it has no offset).")
+@click.option("--since", metavar="TIME", help="Start of the period (ISO 8601; UTC if it has no offset).")
 @click.option("--until", metavar="TIME", help="End of the period; TIME itself is not part of it.")
 @click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any of its names.")
 @format_option("text", "html", "json", "csv", "markdown")

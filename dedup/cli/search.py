@@ -38,7 +38,7 @@ def search(options: CommonOptions, query: tuple[str, ...], limit: int, output_fo
 
     \b
     Examples:
-      dedup search 예산안 의결
+      dedup search 자동화 부두
       dedup search '"salmon pens" -opinion publisher:courier'
     """
     from dedup.reports.search import find_hits, hit_as_json, require_query

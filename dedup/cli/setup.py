@@ -25,7 +25,7 @@ kind = "atom"
 path = "alerts.atom"
 
 [[alerts]]
-name = "grave edits and mismatched articles"
+name = "major edits and mismatched articles"
 on = ["change", "mismatch"]
 to = ["feed"]
 min_severity = "notable"

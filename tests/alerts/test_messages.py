@@ -46,7 +46,7 @@ def test_a_message_of_a_change_has_classification_times_evidence_diff_and_comman
         "근거: 금액 [-638조원-] → {+639조원+}\n"
         "본문: 예산안 규모는 [-638조원-]{+639조원+}으로 늘었다.\n"
         "자세히 보기: dedup diff https://paper.example/1, dedup history https://paper.example/1\n"
-        "규칙: grave edits\n"
+        "규칙: major edits\n"
         f"알림 ID: {message.id}\n"
     )
 

@@ -304,7 +304,7 @@ def test_each_current_change_is_sent_once_in_any_order_of_events(tmp_path_factor
 
 def test_the_outbox_can_be_filtered_by_status_and_rule(db: Path) -> None:
     rules = (
-        AlertRuleConfig(name="grave", on=("change",), to=("a",), min_severity="major"),
+        AlertRuleConfig(name="major", on=("change",), to=("a",), min_severity="major"),
         AlertRuleConfig(name="rest", on=("change",), to=("b",)),
     )
     with open_writable(str(db), "test") as database:
@@ -317,11 +317,11 @@ def test_the_outbox_can_be_filtered_by_status_and_rule(db: Path) -> None:
         assert [a.event_key for a in store.alerts.list_latest(reader, 9, rule="rest")] == ["change:2", "change:1"]
         assert [a.event_key for a in store.alerts.list_latest(reader, 1)] == ["change:2"]
         assert store.alerts.outstanding(reader)["b"].dead == 1
-        name = alert_id("grave", "change:1")
+        name = alert_id("major", "change:1")
         assert [a.public_id for a in store.alerts.find_by_prefix(reader, name[:10])] == [name]
         assert len(store.alerts.find_by_prefix(reader, "")) == 2
-        assert store.alerts.count_sent_since(reader, "grave", "a", AT, AT) == 1
-        assert store.alerts.count_sent_since(reader, "grave", "a", after(1), after(9)) == 0
+        assert store.alerts.count_sent_since(reader, "major", "a", AT, AT) == 1
+        assert store.alerts.count_sent_since(reader, "major", "a", after(1), after(9)) == 0
 
 
 def test_rule_names_and_texts_are_bound_in_sql(database: WritableDatabase) -> None:

@@ -37,7 +37,7 @@ kind = "command"
 command = ["/bin/sh", "-c", "exec cat > message-$DEDUP_ALERT_ID.json"]
 
 [[alerts]]
-name = "grave edits and mismatched articles"
+name = "major edits and mismatched articles"
 on = ["change", "mismatch"]
 to = ["feed", "broken"]
 min_severity = "notable"

@@ -24,7 +24,7 @@ def alert(source: Event | None = None, **overrides: Any) -> AlertRow:
     e = source or event()
     payload = json.loads(json.dumps(dict(e.payload)))
     row = AlertRow(
-        1, alert_id("grave edits", e.key), "grave edits", e.key, e.topic, e.kind, e.severity, e.url, e.title, e.publisher, e.at,
+        1, alert_id("major edits", e.key), "major edits", e.key, e.topic, e.kind, e.severity, e.url, e.title, e.publisher, e.at,
         e.details(), payload, AT,
     )  # fmt: skip
     return replace(row, **overrides)

@@ -307,6 +307,9 @@ def test_excerpts_and_quotes_are_listed_as_pairs_only(scanned: Path) -> None:
     rejected = run(scanned, "duplicates", "--relation", "excerpt", "--relation", "quote")
     assert rejected.code == 2
     assert "--pairs" in rejected.err
+    rejected = run(scanned, "duplicates", "--fail-on", "copy", "--fail-on", "quote")
+    assert (rejected.code, "quote matches form no clusters; add --pairs" in rejected.err) == (2, True)
+    assert run(scanned, "duplicates", "--pairs", "--fail-on", "quote").code == 0
     assert json_of(run(scanned, "duplicates", "--pairs", "--relation", "excerpt", "-f", "json")) == []
     assert run(scanned, "duplicates", "--relation", "excerpt", "--relation", "copy").code == 0
 

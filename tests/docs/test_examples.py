@@ -160,6 +160,7 @@ def test_an_example_shows_what_the_program_prints(
         output = printed(command.replace(FOLDER, str(home)), lines, home / "sample", environment)
         shown = normalised(output.replace(str(home), FOLDER))
         assert "Traceback" not in output
+        assert "dedup: " not in output or any("dedup: " in line for line in lines), f"{command}\n{output}"
         assert re.fullmatch(pattern_of(lines), shown if not shown or shown.endswith("\n") else shown + "\n"), f"{command}\n{output}"
 
 
