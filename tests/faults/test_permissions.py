@@ -97,7 +97,7 @@ def test_an_unreadable_folder_is_one_fault_until_it_is_readable(crawl: Path, db:
         assert _below(recorded(db), "locked") == _below(files, "locked")
         output = spawn(tmp_path, "-d", db, "status", "--faults").out
         assert re.search(r"(?m)^faults +1 unreadable$", output), output
-            assert re.search(r"(?m)^unreadable +/", output), output
+        assert re.search(r"(?m)^unreadable +/", output), output
         (crawl / "locked").chmod(0o755)
         daemon.wait_until(lambda: _faults(db) == [])
         assert [row for row in history if row not in _history(db)] == []
