@@ -85,7 +85,8 @@ def changes(
     try:
         edit = None if incident is None else bytes.fromhex(incident)
     except ValueError:
-        raise click.BadParameter("is not an incident id: it must consist of hexadecimal digits", param_hint="--incident") from None
+        problem = f"'{to_printable(incident or '')}' is not an incident id, which consists of hexadecimal digits"
+        raise click.BadParameter(problem, param_hint="--incident") from None
     settings = options.load().settings
     if url is not None and "*" not in url:
         url = settings.urls.build_canonicaliser().canonicalise(url) or url

@@ -105,7 +105,7 @@ def _print(result: dict[str, Any], output_format: str, *, full: bool) -> None:
     if "url" in result:
         click.echo(click.style(f"{to_printable(result['url'])}  revision {result['from_revision']} → {result['to_revision']}", bold=True))
         if result["from_revision"] == result["to_revision"]:
-            click.echo("The page has only one revision.")
+            click.echo("There is nothing to compare: both sides are the same revision.")
             return
     else:
         click.echo(click.style(f"{to_printable(result['from_path'])} → {to_printable(result['to_path'])}", bold=True))

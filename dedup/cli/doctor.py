@@ -116,20 +116,21 @@ def _print_diagnosis(diagnosis: _Diagnosis) -> None:
     findings_by_check |= {check: [] for check in CHECKS}
     for finding in diagnosis.findings:
         findings_by_check[finding.check].append(finding)
-    printed_remedies: set[str] = set()
+    last_remedy = ""
     for check, findings in findings_by_check.items():
-        _print_check(check, findings, diagnosis.checked_counts.get(check), printed_remedies)
+        last_remedy = _print_check(check, findings, diagnosis.checked_counts.get(check), last_remedy)
 
 
-def _print_check(check: str, findings: list[Finding], examined: int | None, printed_remedies: set[str]) -> None:
-    """Print one line if all is well, otherwise a line per finding with its remedy. A repeated remedy is only referred to."""
+def _print_check(check: str, findings: list[Finding], examined: int | None, last_remedy: str) -> str:
+    """Print one line if all is well, otherwise a line per finding with its remedy. Returns the remedy that was printed last; a finding with
+    that remedy refers to it."""
     if not findings:
         summary = "not checked" if examined is None else f"{click.style('ok', fg='green')}: {format_count(examined, *_UNITS[check])}"
         click.echo(f"{check:<15}{summary}")
-        return
     for i, f in enumerate(findings):
         head = check if i == 0 else ""
         click.echo(f"{head:<15}{click.style(f.severity, fg=_COLOURS[f.severity])}: {to_printable(f.message)}")
         if f.remedy and (i + 1 == len(findings) or findings[i + 1].remedy != f.remedy):
-            click.echo(f"{'':<15}→ {'the same as above' if f.remedy in printed_remedies else to_printable(f.remedy)}")
-            printed_remedies.add(f.remedy)
+            click.echo(f"{'':<15}→ {'as above' if f.remedy == last_remedy else to_printable(f.remedy)}")
+            last_remedy = f.remedy
+    return last_remedy

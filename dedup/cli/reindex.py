@@ -155,7 +155,7 @@ def _format_result(step: str, counts: dict[str, int]) -> str:
             else ""
         )
         return f"{format_count(counts['reread_files'], 'file')} reread{remainder}."
-    return f"{format_count(counts['texts'], 'text')} re-signed, {format_count(counts['matches'], 'match', 'matches')} found."
+    return f"{format_count(counts['texts'], 'signature')} recomputed, {format_count(counts['matches'], 'match', 'matches')} found."
 
 
 def _rebuild_search_index(database: Database, progress: ProgressBar) -> dict[str, int]:

@@ -262,10 +262,10 @@ class HistoryConfig(ConfigSection):
 
     keep: KeepRule = Field(
         default="all",
-        description='Which states of a page keep their text when `dedup prune` runs: "all", or a list of "first" and "last".',
+        description='Which revisions of a page keep their text when `dedup prune` runs: "all", or a list of "first" and "last".',
     )
     days: int = Field(
-        default=365, ge=0, le=36_500, description="Days before the last crawl. A state that was seen within them keeps its text as well."
+        default=365, ge=0, le=36_500, description="Days before the last crawl. A revision that was seen within them keeps its text as well."
     )
 
 

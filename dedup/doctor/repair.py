@@ -115,7 +115,7 @@ def _apply_repairs(
     matcher = Matcher(database, build_matching(settings), settings.publishers.build_publishers())
     if repair_kinds & {"texts", "matches"}:
         counts = reindex_signatures(database, options, matcher, lambda n: progress("reindex", n))
-        yield f"texts signed again: {counts['texts']:,}, matches found: {counts['matches']:,}; both indexes rebuilt"
+        yield f"signatures recomputed: {counts['texts']:,}, matches found: {counts['matches']:,}; both indexes rebuilt"
     elif "indexes" in repair_kinds:
         matcher.discard_indexes()
         matcher.progress = lambda n: progress("indexes", n)

@@ -15,7 +15,7 @@ from dedup.library.changes import Change
 from dedup.library.explanations import Explanation
 from dedup.library.histories import History
 from dedup.library.hits import SearchHit, SearchResults
-from dedup.library.parameters import to_known, to_utc
+from dedup.library.parameters import to_digest, to_known, to_share, to_text, to_utc
 from dedup.library.records import Record
 from dedup.library.settings import SettingsSource, StrPath, resolve_settings
 from dedup.model import CLUSTER_RELATIONS, RELATIONS, SEVERITIES, ChangeKind, Relation, Severity
@@ -157,11 +157,9 @@ class Database:
 
         Raises ParameterError.
         """
-        try:
-            edit_digest = None if incident is None else bytes.fromhex(incident)
-        except ValueError:
-            raise ParameterError(name="incident", problem="must consist of hexadecimal digits") from None
+        edit_digest = None if incident is None else to_digest("incident", incident)
         (severity,) = to_known("min_severity", (min_severity,), SEVERITIES)
+        url = to_text("url", url)
         if url is not None and "*" not in url:
             url = self.settings.urls.build_canonicaliser().canonicalise(url) or url
         criteria = reports.ChangeFilter(
@@ -169,7 +167,7 @@ class Database:
             to_utc("until", until),
             to_known("kinds", kinds, get_args(ChangeKind)),
             severity,
-            publisher,
+            to_text("publisher", publisher),
             url,
             silent,
             self.settings.publishers.build_publishers(),
@@ -216,8 +214,8 @@ class Database:
         return reports.DuplicateFilter(
             to_known("relations", relations, known_relations),
             to_utc("since", since),
-            publisher,
-            min_similarity,
+            to_text("publisher", publisher),
+            to_share("min_similarity", min_similarity),
             all_revisions,
             self.settings.publishers.build_publishers(),
         )

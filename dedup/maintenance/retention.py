@@ -1,4 +1,4 @@
-"""Retention: decide which states of a page keep their body, and prune the others.
+"""Retention: decide which revisions of a page keep their body, and prune the others.
 
 Only 'dedup prune' does that. The record of a pruned state stays: digest, title, sightings, changes and matches. A text that has no body
 left is removed from the indexes: its signature, and its fingerprints, under which its followers become leaders.

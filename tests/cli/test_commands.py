@@ -386,7 +386,7 @@ def test_diff_keeps_line_breaks_of_the_body(tmp_path: Path) -> None:
 def test_diff_of_a_page_with_one_revision_says_so(scanned: Path) -> None:
     result = run(scanned, "diff", "https://one.example/story")
     assert result.code == 0
-    assert "one revision" in result.out
+    assert result.out.splitlines()[1] == "There is nothing to compare: both sides are the same revision."
 
 
 @pytest.mark.parametrize("options", [["--from", "9"], ["--to", "0"], ["--from", "1", "--to", "4"], ["--from", "-1"]])

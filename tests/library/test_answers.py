@@ -142,7 +142,14 @@ def test_answers_are_frozen_and_compare_by_value(database: dedup.Database) -> No
         ("pairs", {"since": "yesterday"}, "since: 'yesterday' is not a time"),
         ("changes", {"kinds": ["edited"]}, "kinds: 'edited' is not one of "),
         ("changes", {"min_severity": "worst"}, "min_severity: 'worst' is not one of trivial, minor, notable, major"),
-        ("changes", {"incident": "xyz"}, "incident: must consist of hexadecimal digits"),
+        ("changes", {"incident": "xyz"}, "incident: 'xyz' does not consist of pairs of hexadecimal digits"),
+        ("changes", {"incident": "ab "}, "incident: 'ab ' does not consist of pairs of hexadecimal digits"),
+        ("changes", {"url": 3}, "url: 3 is not text"),
+        ("clusters", {"relations": None}, "relations: None is not a collection of names"),
+        ("clusters", {"since": 3}, "since: 3 is not a time"),
+        ("clusters", {"publisher": 3}, "publisher: 3 is not text"),
+        ("clusters", {"min_similarity": 7}, "min_similarity: 7 is not a number from 0 to 1"),
+        ("pairs", {"min_similarity": float("nan")}, "min_similarity: nan is not a number from 0 to 1"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_is_read(
