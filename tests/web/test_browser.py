@@ -166,7 +166,7 @@ def test_the_keyboard_alone_is_enough(chromium: Browser, sample: str) -> None:
         page = view.page
         view.open("/")
         page.keyboard.press("Tab")
-        expect(page.locator(":focus")).to_have_text("Skip to the content")
+        expect(page.locator(":focus")).to_have_text("Skip to content")
         assert page.locator(":focus").bounding_box()["y"] >= 0  # type: ignore[index]
         page.keyboard.press("Enter")
         expect(page.locator("main")).to_be_focused()
