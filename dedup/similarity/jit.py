@@ -1,8 +1,8 @@
 """Machine code for the innermost loops, compiled by numba once there is enough work to pay for it.
 
-Importing numba takes a third of a second. Compiling takes two seconds the first time on a machine; the result is cached on disk. A few
-files are processed faster without either. The module therefore counts the work and imports numba at `MIN_WORK`. Without numba, or on a
-platform that it does not support, the numpy and Python implementations are used throughout. Results are the same.
+Importing numba takes a third of a second. Compiling takes up to half a minute the first time on a machine; the result is cached on
+disk. A few files are processed faster without either. The module therefore counts the work and imports numba at `MIN_WORK`. Without
+numba, or on a platform that it does not support, the numpy and Python implementations are used throughout. Results are the same.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _enable() -> None:
         return
     _JitState.enabled = True
     if not _has_compiled_code(folder):
-        _log.info("compiling the inner loops for this machine; this takes a few seconds, once")
+        _log.info("compiling the inner loops for this machine; this takes up to half a minute, once")
 
 
 def _find_cache_folder() -> str:
