@@ -69,11 +69,17 @@ def start_of_hour(now: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _next_hour(now: datetime, zone: ZoneInfo) -> datetime:
-    """The next full hour of the zone's clocks. A clock change of half an hour shifts it."""
-    at = start_of_hour(now, zone) + timedelta(hours=1)
-    while (local := at.astimezone(zone)).minute or local.second:
-        at += timedelta(minutes=60 - local.minute) - timedelta(seconds=local.second)
-    return at
+    """The next full hour of the zone's clocks, in UTC. If they change by half an hour, it comes sooner or later."""
+    at = now.astimezone(UTC)
+    while True:
+        full_hour = start_of_hour(at, zone) + timedelta(hours=1)
+        clock_change = _find_clock_change(at, full_hour, zone)
+        if clock_change is None:
+            return full_hour
+        local = clock_change.astimezone(zone)
+        if not local.minute and not local.second:
+            return clock_change
+        at = clock_change
 
 
 def _next_time_of_day(now: datetime, at: time, zone: ZoneInfo) -> datetime:
