@@ -254,7 +254,7 @@ def test_the_daemon_runs_reports_its_health_and_stops(tmp_path: Path) -> None:
     assert made.shell(container.health_command()).returncode == 1
     with made.running() as daemon:
         daemon.wait_for_log(f"watching {made.inside(CRAWL)}")
-        assert daemon.recorded() == 83
+        daemon.wait_until(lambda: daemon.recorded() == 83)  # the files settle two seconds after they were copied
         checked = made.shell(container.health_command())
         assert (checked.returncode, checked.stdout, checked.stderr) == (0, "healthy\n", "")
         assert "87 files" in made.shell("dedup status").stdout
