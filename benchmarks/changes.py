@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import click
 
 from benchmarks.corpus import language
-from dedup.changes import PageHistory, PageState, classify_change, diff
+from dedup.changes import diff
+from dedup.changes.classify import PageHistory, PageState, classify_change
 from dedup.changes.diff import render
 from dedup.config import Settings
 from dedup.pipeline.recipes import build_change_rules

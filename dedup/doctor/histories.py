@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from dedup import store
-from dedup.changes import ClassificationRules
+from dedup.changes.classify import ClassificationRules
 from dedup.doctor.context import CheckContext, Finding, Steps
 from dedup.doctor.records import has_recipes, in_batches, is_intact, name_pages, rows_finding
 from dedup.pipeline import recipes

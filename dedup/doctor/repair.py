@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dedup import store
-from dedup.changes import ClassificationRules
+from dedup.changes.classify import ClassificationRules
 from dedup.config import Settings
 from dedup.doctor import Finding, SystemProbes, histories, run_checks
 from dedup.doctor.context import RepairKind

@@ -28,7 +28,7 @@ from dedup.runtime import process
 from dedup.store import Database
 
 MAX_WAITING_BATCHES = 16
-"""Batches that wait to be taken. Nothing more is recorded while so many wait."""
+"""The number of batches that may wait to be taken. While that many wait, nothing more is recorded."""
 
 
 def watch(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from more_itertools import chunked
 
 from dedup import store
-from dedup.changes import ClassificationRules
+from dedup.changes.classify import ClassificationRules
 from dedup.matching.candidates import NewText
 from dedup.matching.matcher import Matcher
 from dedup.pipeline import recipes

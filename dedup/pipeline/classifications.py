@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dedup.changes import Classification, ClassificationRules, PageHistory, PageState, classify_change
-from dedup.changes.classify import MAX_CACHED_CHARACTERS
+from dedup.changes.classify import MAX_CACHED_CHARACTERS, Classification, ClassificationRules, PageHistory, PageState, classify_change
 from dedup.model import Change, Sighting
 from dedup.pipeline import history
 from dedup.runtime.heartbeat import beat

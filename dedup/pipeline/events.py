@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import xxhash
 
 from dedup import store
-from dedup.changes import ClassificationRules, diff
+from dedup.changes import diff
+from dedup.changes.classify import ClassificationRules
 from dedup.changes.diff import render
 from dedup.model import CLUSTER_RELATIONS, AlertTopic, Article, Match, MismatchCause, Relation, Severity
 from dedup.pipeline.classifications import ChangeIdentity, PageChange

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from dedup.changes import PageHistory
+from dedup.changes.classify import PageHistory
 from dedup.model import Change, Sighting
 
 TRACKED_METADATA = ("author", "category", "published_at", "publisher")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from more_itertools import chunked
 
 from dedup import store
-from dedup.changes import ClassificationRules, PageHistory
+from dedup.changes.classify import ClassificationRules, PageHistory
 from dedup.model import Change
 from dedup.pipeline import history
 from dedup.pipeline.classifications import ChangeIdentity, KnownComparisons, PageChange, classify_page_change, is_as_stored, to_sighting

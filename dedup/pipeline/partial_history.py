@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from dedup import store
-from dedup.changes import ClassificationRules, PageHistory
+from dedup.changes.classify import ClassificationRules, PageHistory
 from dedup.model import Change
 from dedup.pipeline import history
 from dedup.pipeline.classifications import ChangeIdentity, PageChange, classify_page_change, is_after_removal, is_as_stored, to_sighting

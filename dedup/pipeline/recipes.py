@@ -14,7 +14,7 @@ from typing import Literal
 import xxhash
 
 from dedup import __version__, formats, store
-from dedup.changes import ClassificationRules
+from dedup.changes.classify import ClassificationRules
 from dedup.config import Settings
 from dedup.errors import RecipeChangedError
 from dedup.matching.thresholds import MatchCriteria

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dedup import store
-from dedup.changes import ClassificationRules
+from dedup.changes.classify import ClassificationRules
 from dedup.pipeline.batch import FileArticle
 from dedup.pipeline.classifications import PageChange
 from dedup.pipeline.events import Policy, RecordedArticle, change_event, change_key, change_payload, mismatch_event, mismatch_key

@@ -20,7 +20,7 @@ from dedup.alerts.content import MessageStyle, format_subject
 from dedup.alerts.messages import MAX_DIGEST_ALERTS, Message, build_message, build_test_message
 from dedup.alerts.render import MessageLine, MessagePiece, MessageSection
 from dedup.alerts.strings import LANGUAGES, STRINGS
-from dedup.changes import EvidenceKind
+from dedup.changes.evidence import EvidenceKind
 from dedup.model import SEVERITIES, Language
 from dedup.rules import EVENT_KINDS, DigestReason, Event
 from dedup.text import sanitise

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dedup import formats
-from dedup.changes import PageHistory, PageState, classify_change, diff
+from dedup.changes import diff
+from dedup.changes.classify import PageHistory, PageState, classify_change
 from dedup.changes.diff import render
 from dedup.config import Settings, UrlsConfig
 from dedup.formats import ReadOptions

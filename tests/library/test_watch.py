@@ -1,4 +1,4 @@
-"""`dedup.watch` yields what is recorded, in response to real events, and ends when it is told to."""
+"""`dedup.watch` yields what is recorded, in response to real events, and ends on request."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dedup.changes import Classification, PageState, classify_change
+from dedup.changes.classify import Classification, PageState, classify_change
 from dedup.doctor import histories
 from dedup.doctor.histories import WRONG_CAUSES, WRONG_CLASSIFICATIONS, WRONG_SIGHTINGS
 from dedup.doctor.matches import WRONG_MATCHES

@@ -21,7 +21,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dedup import store
-from dedup.changes import PageHistory, PageState, classify_change, diff, evidence, lexicon
+from dedup.changes import diff, evidence, lexicon
+from dedup.changes.classify import PageHistory, PageState, classify_change
 from dedup.changes.diff import stretches
 from dedup.config import Settings
 from dedup.daemon import loop

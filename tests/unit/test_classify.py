@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dedup.changes import Classification, PageHistory, PageState, classify_change
+from dedup.changes.classify import Classification, PageHistory, PageState, classify_change
 from dedup.config import Settings
 from dedup.pipeline.recipes import build_change_rules
 from tests.builders.labelled_changes import BODY, CASES, TITLE, Case

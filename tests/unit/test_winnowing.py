@@ -131,7 +131,7 @@ def test_texts_about_as_long_as_a_run_or_a_window_follow_the_definition(either: 
 
 @pytest.mark.parametrize(("wide", "narrow"), [(20, 0), (0, 32), (19, 2), (10, 16), (5, 24), (1, 31), (2, 29)])
 def test_a_run_ends_where_it_is_heavy_enough(either: str, wide: int, narrow: int) -> None:
-    """These wide and narrow characters are exactly one run; without the last one there is none."""
+    """These wide and narrow characters are exactly one run. Without the last of them they contain no run."""
     body = random_text(wide) + random_text(narrow, korean=False)
     assert runs(body) == [body]
     assert fingerprint([body]) == [naive(body, 1)]
