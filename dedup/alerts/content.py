@@ -162,7 +162,7 @@ def _topic_lines(alert: AlertRow, style: MessageStyle) -> Iterator[MessageLine]:
         for label, value in numbers:
             if value is not None:
                 yield _plain_line(label, f"{value:.0%}")
-    for key in ("message", "path", "claimed", "computed"):
+    for key in ("message", "path", "claimed_digest", "computed_digest"):
         if value := payload.get(key):
             yield _plain_line(translate(key), truncate(to_one_line(str(value)), MAX_VALUE_CHARACTERS))
     if counts := payload.get("counts"):

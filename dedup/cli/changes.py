@@ -121,7 +121,7 @@ def _print(rows: Iterator[dict[str, Any]]) -> None:
         click.echo(f"{change['at'][:19].replace('T', ' ')}  {classification}  {to_printable(_format_title(change))}")
         click.echo(
             f"    {to_printable(change['url'])}"
-            + (f" and {change['pages'] - 1:,} other pages, the same edit" if change["pages"] > 1 else "")
+            + (f" and {change['page_count'] - 1:,} other pages, the same edit" if change["page_count"] > 1 else "")
         )
         if change["title_before"] != change["title"]:
             click.echo(f"    title: {_format_before_after(change['title_before'], change['title'])}")

@@ -152,7 +152,7 @@ def _format_article(article: dict[str, Any]) -> str:
     marks = [
         m
         for m in (
-            article["check"] if article["check"] == "mismatched" else "",
+            article["check_status"] if article["check_status"] == "mismatched" else "",
             "gone" if article["gone"] else "",
             "crowded" if article["crowded"] else "",
             "pruned" if article["pruned_at"] else "",

@@ -10,7 +10,7 @@ from dedup.cli.common import CommonOptions, common_options, format_option, print
 from dedup.text.format import format_count
 from dedup.text.sanitise import to_printable
 
-TIMELINE_COLUMNS = ("crawled_at", "revision", "check", "cause", "status", "crawled_at_source", "gone", "path")
+TIMELINE_COLUMNS = ("crawled_at", "revision", "check_status", "check_cause", "status", "crawled_at_source", "gone", "path")
 
 
 @click.command()
@@ -52,11 +52,13 @@ def _print(result: dict[str, Any]) -> None:
     click.echo(f"\n{format_count(len(result['revisions']), 'revision')}")
     for r in result["revisions"]:
         pruned = f"; its text was pruned on {r['pruned_at'][:10]}" if r["pruned_at"] else ""
-        click.echo(f"  {r['revision']:>2}  {to_printable(r['title'])}  ({r['check']}, {format_count(r['sightings'], 'sighting')}{pruned})")
+        click.echo(
+            f"  {r['revision']:>2}  {to_printable(r['title'])}  ({r['check_status']}, {format_count(r['sightings'], 'sighting')}{pruned})"
+        )
     click.echo("\ntimeline (UTC)")
     for t in result["timeline"]:
         number = t["revision"] if t["revision"] is not None else "-"
-        marks = [m for m in (t["check"], t["cause"], "" if t["status"] == "counted" else t["status"]) if m]
+        marks = [m for m in (t["check_status"], t["check_cause"], "" if t["status"] == "counted" else t["status"]) if m]
         marks += ["gone"] if t["gone"] else []
         marks += ["time of the file"] if t["crawled_at_source"] == "mtime" else []
         click.echo(f"  {t['crawled_at'][:19].replace('T', ' ')}  revision {number}  {', '.join(marks)}  {to_printable(t['path'])}")

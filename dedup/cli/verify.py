@@ -16,7 +16,7 @@ from dedup.text.sanitise import to_printable
 if TYPE_CHECKING:
     from dedup.pipeline.extract import ExtractOptions, ReadResult
 
-COLUMNS = ("path", "check", "cause", "claimed", "computed", "recipe", "fault")
+COLUMNS = ("path", "check_status", "check_cause", "claimed_digest", "computed_digest", "digest_recipe", "fault")
 
 
 @click.command()
@@ -46,7 +46,7 @@ def verify(options: CommonOptions, paths: tuple[str, ...], output_format: str) -
     def rows() -> Iterator[dict[str, Any]]:
         for path, result in _read_files(paths, read_options.max_file_bytes):
             row = _check_safely(path, result, read_options)
-            counts[row["check"] or "fault"] += 1
+            counts[row["check_status"] or "fault"] += 1
             yield row
 
     if output_format == "json":
@@ -121,21 +121,21 @@ def _check_file(path: bytes, result: ReadResult, options: ExtractOptions) -> dic
     check = reading.article.check
     fault = f"{reading.faults[0].kind}: {reading.faults[0].message}" if reading.faults else None
     return row | {
-        "check": check.status,
-        "cause": check.cause,
-        "claimed": check.claimed,
-        "computed": check.computed,
-        "recipe": check.recipe,
+        "check_status": check.status,
+        "check_cause": check.cause,
+        "claimed_digest": check.claimed,
+        "computed_digest": check.computed,
+        "digest_recipe": check.recipe,
         "fault": fault,
     }
 
 
 def _print(row: dict[str, Any], *, verbose: bool) -> None:
     path = row["path"]
-    if row["check"] is None:
+    if row["check_status"] is None:
         click.echo(f"{click.style('fault', fg='red')}       {path}: {to_printable(row['fault'])}")
-    elif row["check"] == "mismatched":
+    elif row["check_status"] == "mismatched":
         details = f"claimed {to_printable(row['claimed'][:80])}, {row['recipe']} is {row['computed']}"
-        click.echo(f"{click.style('mismatched', fg='red')}  {path}: {row['cause']}; {details}")
-    elif row["check"] == "unclaimed" or verbose:
-        click.echo(f"{row['check']:<11} {path}")
+        click.echo(f"{click.style('mismatched', fg='red')}  {path}: {row['check_cause']}; {details}")
+    elif row["check_status"] == "unclaimed" or verbose:
+        click.echo(f"{row['check_status']:<11} {path}")

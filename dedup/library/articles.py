@@ -24,7 +24,7 @@ class Article(Record):
     crawled_at: str
     path: str
     revision: int | None
-    check: CheckStatus
+    check_status: CheckStatus
     gone: bool
     crowded: bool
     pruned_at: str | None

@@ -22,8 +22,8 @@ class RecordedFile(Record):
     url: str
     crawled_at: str
     outcome: FileOutcome
-    check: CheckStatus
-    cause: MismatchCause | None
+    check_status: CheckStatus
+    check_cause: MismatchCause | None
 
 
 @dataclass(frozen=True)

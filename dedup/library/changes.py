@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dedup.library.records import Record
 from dedup.model import ChangeKind, Severity
@@ -30,8 +30,8 @@ class BeforeAfter(Record):
 class Change(Record):
     """The difference between two successive crawls of a page.
 
-    `kind` and `severity` are None if the change is not classified. `before_state` and `after_state` (`from` and `to` in JSON) are state
-    digests. `fields` are the metadata that differ. `incident` identifies an edit that is listed once for `pages` pages.
+    `kind` and `severity` are None if the change is not classified. `fields` are the metadata that differ. `incident` identifies an edit
+    that is listed once for `page_count` pages.
     """
 
     url: str
@@ -45,10 +45,10 @@ class Change(Record):
     corrected: bool
     parts: tuple[str, ...]
     evidence: tuple[Evidence, ...]
-    before_state: str = field(metadata={"key": "from"})
-    after_state: str = field(metadata={"key": "to"})
+    state_digest_before: str
+    state_digest_after: str
     body_similarity: float | None
     title_before: str
     fields: Mapping[str, BeforeAfter]
     incident: str | None
-    pages: int
+    page_count: int

@@ -15,7 +15,7 @@ class Revision(Record):
     revision: int
     title: str
     digest: str
-    check: CheckStatus
+    check_status: CheckStatus
     first_crawled_at: str
     last_crawled_at: str
     sightings: int
@@ -29,8 +29,8 @@ class TimelineEntry(Record):
     crawled_at: str
     revision: int | None
     path: str
-    check: CheckStatus
-    cause: MismatchCause | None
+    check_status: CheckStatus
+    check_cause: MismatchCause | None
     status: SightingStatus
     crawled_at_source: TimeSource
     gone: bool

@@ -6,42 +6,30 @@ import types
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, NamedTuple, Self, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Self, Union, cast, get_args, get_origin, get_type_hints
 
 
 @dataclass(frozen=True)
 class Record:
-    """Base of the answers. A field is a key of the JSON, in the same order.
-
-    A key that is no name in Python, such as `from`, is in the metadata of its field: `field(metadata={"key": "from"})`.
-    """
+    """Base of the answers. A field is a key of the JSON, in the same order."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record in its documented JSON form: dicts, lists, strings, numbers, booleans and None."""
-        return {_key(f.name, f.metadata): _to_json(getattr(self, f.name)) for f in fields(self)}
+        return {f.name: _to_json(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Self:
         """Return the record of a JSON object. Raises TypeError unless its keys are the fields."""
-        fields_by_key = _fields_by_key(cast("Hashable", cls))
-        if row.keys() != fields_by_key.keys():
-            raise TypeError(f"{cls.__name__} has other fields than its JSON: {sorted(row.keys() ^ fields_by_key.keys())}")
-        return cls(**{fields_by_key[key].name: _from_json(fields_by_key[key].hint, value) for key, value in row.items()})
-
-
-class _Field(NamedTuple):
-    name: str
-    hint: Any
-
-
-def _key(name: str, metadata: Mapping[str, Any]) -> str:
-    return str(metadata.get("key", name))
+        hints = _type_hints(cast("Hashable", cls))
+        if row.keys() != hints.keys():
+            raise TypeError(f"{cls.__name__} has other fields than its JSON: {sorted(row.keys() ^ hints.keys())}")
+        return cls(**{key: _from_json(hints[key], value) for key, value in row.items()})
 
 
 @lru_cache(maxsize=64)
-def _fields_by_key(cls: Any) -> dict[str, _Field]:
+def _type_hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
-    return {_key(f.name, f.metadata): _Field(f.name, hints[f.name]) for f in fields(cls)}
+    return {f.name: hints[f.name] for f in fields(cls)}
 
 
 def _to_json(value: Any) -> Any:

@@ -122,8 +122,8 @@ def mismatch_event(recorded_article: RecordedArticle, cause: MismatchCause) -> E
         payload={
             "published_at": recorded_article.article.metadata.published_at,
             "path": to_printable_path(recorded_article.extraction.file.path),
-            "claimed": recorded_article.article.check.claimed,
-            "computed": f"{recorded_article.article.check.recipe}:{recorded_article.article.check.computed}",
+            "claimed_digest": recorded_article.article.check.claimed,
+            "computed_digest": f"{recorded_article.article.check.recipe}:{recorded_article.article.check.computed}",
         },
     )
 

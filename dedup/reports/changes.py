@@ -18,8 +18,8 @@ from dedup.store.rows import ClassifiedChange
 from dedup.text.publishers import PublisherResolver
 
 CHANGE_COLUMNS = (
-    "url", "title", "publisher", "at", "previous_at", "kind", "severity", "silent", "corrected", "parts", "evidence", "from", "to",
-    "body_similarity", "title_before", "incident", "pages",
+    "url", "title", "publisher", "at", "previous_at", "kind", "severity", "silent", "corrected", "parts", "evidence",
+    "state_digest_before", "state_digest_after", "body_similarity", "title_before", "incident", "page_count",
 )  # fmt: skip
 
 
@@ -148,13 +148,13 @@ def change_as_json(change: ClassifiedChange, incident: Incident | None = None) -
         "corrected": bool(change.corrected),
         "parts": json.loads(change.parts) if change.parts else [],
         "evidence": [dict(zip(("kind", "before", "after"), e, strict=True)) for e in json.loads(change.evidence or "[]")],
-        "from": f"{STATE_RECIPE}:{change.state_before.hex()}",
-        "to": f"{STATE_RECIPE}:{change.state.hex()}",
+        "state_digest_before": f"{STATE_RECIPE}:{change.state_before.hex()}",
+        "state_digest_after": f"{STATE_RECIPE}:{change.state.hex()}",
         "body_similarity": None if change.body_similarity is None else round(change.body_similarity, 4),
         "title_before": change.title_before,
         "fields": {name: {"before": before, "after": after} for name, (before, after) in json.loads(change.fields).items()},
         "incident": incident.edit_digest.hex() if incident else None,
-        "pages": incident.page_count if incident else 1,
+        "page_count": incident.page_count if incident else 1,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from dedup.store.database import Database
 
 _PAGES = (
-    "SELECT p.url, s.crawled_at AS current_at, lower(hex(r.digest)) AS current_state FROM pages p"
+    "SELECT p.url, s.crawled_at AS current_at, lower(hex(r.digest)) AS current_state_digest FROM pages p"
     " LEFT JOIN sightings s ON s.id = p.current_sighting_id LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY p.url"
 )
 
@@ -18,13 +18,13 @@ _ALIASES = (
 )
 
 _REVISIONS = (
-    "SELECT p.url, lower(hex(r.digest)) AS state, r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END AS body,"
+    "SELECT p.url, lower(hex(r.digest)) AS state_digest, r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END AS body,"
     " r.pruned_at IS NOT NULL AS pruned, lower(hex(t.digest)) AS text, t.characters, lower(hex(t.signature)) AS signature"
     " FROM revisions r JOIN pages p ON p.id = r.page_id LEFT JOIN texts t ON t.id = r.text_id ORDER BY p.url, r.digest"
 )
 
 _SIGHTINGS = (
-    "SELECT p.url, s.crawled_at, lower(hex(r.digest)) AS state, s.crawled_at_source, s.status, s.check_status,"
+    "SELECT p.url, s.crawled_at, lower(hex(r.digest)) AS state_digest, s.crawled_at_source, s.status, s.check_status,"
     " s.check_cause, m.article_id, m.publisher_printed, m.author, m.category, m.published_at, m.published_printed, m.oid, m.aid, m.extra"
     " FROM sightings s JOIN pages p ON p.id = s.page_id JOIN revisions r ON r.id = s.revision_id"
     " JOIN metadata m ON m.id = s.metadata_id ORDER BY p.url, s.crawled_at, r.digest"
@@ -32,14 +32,15 @@ _SIGHTINGS = (
 
 _FILES = (
     "SELECT hex(f.folder) AS folder_hex, hex(f.name) AS name_hex, f.path_text AS path, lower(hex(f.content_digest)) AS content_digest,"
-    " f.size, f.gone, p.url, s.crawled_at, lower(hex(r.digest)) AS state FROM files f LEFT JOIN readings d ON d.id = f.current_reading_id"
+    " f.size, f.gone, p.url, s.crawled_at, lower(hex(r.digest)) AS state_digest FROM files f"
+    " LEFT JOIN readings d ON d.id = f.current_reading_id"
     " LEFT JOIN sightings s ON s.id = d.sighting_id LEFT JOIN pages p ON p.id = s.page_id"
     " LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY f.folder, f.name, content_digest, f.size, f.gone,"
     " p.url, s.crawled_at, r.digest, f.path_text"
 )
 
 _READINGS = (
-    "SELECT p.url, s.crawled_at, lower(hex(r.digest)) AS state, f.path_text AS path, a.url_printed, d.status,"
+    "SELECT p.url, s.crawled_at, lower(hex(r.digest)) AS state_digest, f.path_text AS path, a.url_printed, d.status,"
     " d.check_status, d.check_cause, d.claimed_digest, d.digest_recipe, d.encoding, lower(hex(m.digest)) AS metadata"
     " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN pages p ON p.id = s.page_id"
     " JOIN revisions r ON r.id = s.revision_id JOIN files f ON f.id = d.file_id JOIN aliases a ON a.id = d.alias_id"
@@ -50,8 +51,9 @@ _READINGS = (
 _FAULTS = "SELECT hex(t.path) AS path_hex, t.path_text AS path, t.kind, t.message FROM faults t ORDER BY t.path, t.kind, t.message"
 
 _CHANGES = (
-    "SELECT p.url, c.at, lower(hex(a.digest)) AS state_before, lower(hex(b.digest)) AS state_after, x.crawled_at AS previous_at,"
-    " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields, c.kind, c.severity, c.parts, c.evidence, c.silent,"
+    "SELECT p.url, c.at, lower(hex(a.digest)) AS state_digest_before, lower(hex(b.digest)) AS state_digest_after,"
+    " x.crawled_at AS previous_at, c.title_changed,"
+    " c.body_changed, c.body_similarity, c.returned, c.fields, c.kind, c.severity, c.parts, c.evidence, c.silent,"
     " c.corrected, lower(hex(c.edit_digest)) AS edit_digest, c.classified_by FROM changes c JOIN pages p ON p.id = c.page_id"
     " JOIN sightings x ON x.id = c.previous_sighting_id JOIN sightings y ON y.id = c.sighting_id"
     " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id ORDER BY p.url, c.at, b.digest"

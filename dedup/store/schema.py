@@ -475,7 +475,7 @@ _VIEWS = """
 CREATE VIEW history AS
 -- Every sighting of every page, with the state that it shows.
 SELECT p.url, s.crawled_at, r.title, s.check_status, s.check_cause, s.status, m.publisher_printed, m.author, m.category,
-       m.published_at, lower(hex(r.digest)) AS state, coalesce(r.pruned_characters, length(r.body)) AS body_characters, r.pruned_at,
+       m.published_at, lower(hex(r.digest)) AS state_digest, coalesce(r.pruned_characters, length(r.body)) AS body_characters, r.pruned_at,
        (SELECT min(f.path_text) FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id) AS path
 FROM sightings s JOIN pages p ON p.id = s.page_id JOIN revisions r ON r.id = s.revision_id
      JOIN metadata m ON m.id = s.metadata_id

@@ -257,14 +257,14 @@ def rows_of(dump: Iterable[dict[str, Any]]) -> Rows:
     tables: dict[str, list[dict[str, Any]]] = {}
     for row in dump:
         tables.setdefault(row["table"], []).append(row)
-    tables["changes"] = [r for r in tables.get("changes", ()) if r["state_before"] != r["state_after"]]
+    tables["changes"] = [r for r in tables.get("changes", ()) if r["state_digest_before"] != r["state_digest_after"]]
     compared = {
         table: _sorted(tuple(r[c] for c in columns) for r in tables.get(table, ()))
         for table, columns in {
-            "pages": ("url", "current_at", "current_state"),
-            "sightings": ("url", "crawled_at", "state", "status", "check_status", "check_cause", "crawled_at_source"),
-            "readings": ("url", "crawled_at", "state", "path", "status", "check_status", "check_cause"),
-            "changes": ("url", "at", "state_before", "state_after", "returned"),
+            "pages": ("url", "current_at", "current_state_digest"),
+            "sightings": ("url", "crawled_at", "state_digest", "status", "check_status", "check_cause", "crawled_at_source"),
+            "readings": ("url", "crawled_at", "state_digest", "path", "status", "check_status", "check_cause"),
+            "changes": ("url", "at", "state_digest_before", "state_digest_after", "returned"),
             "files": ("path", "gone", "url", "crawled_at"),
             "faults": ("path",),
         }.items()

@@ -121,11 +121,11 @@ def test_verify_as_json_and_csv(crawl: Path) -> None:
     assert result.code == 1, "the directory has an empty file"
     rows = result.json()
     assert len(rows) == 9, "all suffixes that have a reader"
-    assert all(row.keys() >= {"path", "check", "cause", "claimed", "computed", "recipe", "fault"} for row in rows)
-    assert {row["path"]: row["check"] for row in rows if row["fault"]} == {"crawl/empty.md": None, "crawl/notes.txt": None}
+    assert all(row.keys() >= {"path", "check_status", "check_cause", "claimed_digest", "computed_digest", "digest_recipe", "fault"} for row in rows)
+    assert {row["path"]: row["check_status"] for row in rows if row["fault"]} == {"crawl/empty.md": None, "crawl/notes.txt": None}
     csv_rows = rows_of(run(crawl, "verify", "crawl", "-f", "csv"))
     assert [row["path"] for row in csv_rows] == [row["path"] for row in rows]
-    assert list(csv_rows[0]) == ["path", "check", "cause", "claimed", "computed", "recipe", "fault"]
+    assert list(csv_rows[0]) == ["path", "check_status", "check_cause", "claimed_digest", "computed_digest", "digest_recipe", "fault"]
 
 
 def test_duplicates_as_json_and_csv(scanned: Path) -> None:
@@ -552,7 +552,7 @@ def test_the_exit_code_of_verify_depends_on_the_checks(tmp_path: Path) -> None:
     assert run(tmp_path, "verify", "good").code == 0
     assert run(tmp_path, "verify", "good", "none").code == 0
     result = run(tmp_path, "verify", "good", "bad", "-f", "json")
-    assert (result.code, [row["check"] for row in result.json()]) == (1, ["verified", "mismatched"])
+    assert (result.code, [row["check_status"] for row in result.json()]) == (1, ["verified", "mismatched"])
     assert run(tmp_path, "verify", "none-such.md").code == 1
     assert run(tmp_path, "verify").code == 2
 

@@ -142,11 +142,11 @@ def test_parquet_requires_a_file_and_pyarrow(sampled: SampleCrawl, tmp_path: Pat
 def test_articles_are_the_current_revisions_of_the_pages(random_folder: Path) -> None:
     articles = {r["url"]: r for r in rows(random_folder, "articles")}
     pages = {p["url"]: p for p in dump(random_folder / "dedup.db", "pages") if p["current_at"]}
-    bodies = {(r["url"], r["state"]): r for r in dump(random_folder / "dedup.db", "revisions")}
+    bodies = {(r["url"], r["state_digest"]): r for r in dump(random_folder / "dedup.db", "revisions")}
     assert list(articles) == sorted(pages)
     for url, row in articles.items():
-        state = bodies[url, pages[url]["current_state"]]
-        assert row["state_digest"].endswith(":" + state["state"])
+        state = bodies[url, pages[url]["current_state_digest"]]
+        assert row["state_digest"].endswith(":" + state["state_digest"])
         assert (row["body"], row["title"], row["text_digest"], row["characters"]) == (
             state["body"],
             state["title"],
@@ -169,7 +169,7 @@ def test_all_revisions_are_exported_in_the_order_of_their_numbers(random_folder:
     assert max(map(len, by_page.values())) > 2
     for url, states in by_page.items():
         revisions = history(random_folder / "dedup.db", url)["revisions"]
-        assert [(s["revision"], s["state_digest"]) for s in states] == [(r["revision"], r["digest"]) for r in revisions]
+        assert [(s["revision"], s["state_digest"]) for s in states] == [(r["revision"], r["state_digest"]) for r in revisions]
         assert sum(s["current"] for s in states) == 1
     assert [r for r in articles if r["current"]] == rows(random_folder, "articles")
 

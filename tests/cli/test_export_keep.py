@@ -39,9 +39,9 @@ def scan_random_crawls(folder: Path, seed: int) -> Path:
 
 def pages_with_files(folder: Path) -> set[str]:
     """Return the pages whose current crawl is in a file."""
-    now = {(p["url"], p["current_at"], p["current_state"]) for p in dump(folder / "dedup.db", "pages")}
+    now = {(p["url"], p["current_at"], p["current_state_digest"]) for p in dump(folder / "dedup.db", "pages")}
     files = dump(folder / "dedup.db", "files")
-    return {f["url"] for f in files if not f["gone"] and (f["url"], f["crawled_at"], f["state"]) in now}
+    return {f["url"] for f in files if not f["gone"] and (f["url"], f["crawled_at"], f["state_digest"]) in now}
 
 
 def matching_pairs(folder: Path) -> dict[frozenset[str], tuple[str, float]]:
@@ -93,9 +93,9 @@ def order(article: dict[str, Any], options: tuple[str, ...]) -> tuple[Any, ...]:
     published, crawled = article["published_at"] or "9999", article["crawled_at"]
     if rule == "latest":
         inverted = ("".join(chr(0x10000 - ord(c)) for c in text) for text in (article["published_at"] or "0", crawled))
-        return article["check"] == "mismatched", rank, *inverted, article["url"]
+        return article["check_status"] == "mismatched", rank, *inverted, article["url"]
     length = (-(article["characters"] or 0),) if rule == "longest" else ()
-    return article["check"] == "mismatched", rank, *length, published, crawled, article["url"]
+    return article["check_status"] == "mismatched", rank, *length, published, crawled, article["url"]
 
 
 # Random graphs

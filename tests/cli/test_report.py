@@ -59,7 +59,7 @@ class Oracle:
         self.since, self.until, self.publisher = since, until, publisher
         self.sightings = dump(db, "sightings")
         self.articles: dict[str, dict[str, Any]] = {}
-        for s in sorted((s for s in self.sightings if s["status"] == "counted"), key=lambda s: (s["crawled_at"], s["state"])):
+        for s in sorted((s for s in self.sightings if s["status"] == "counted"), key=lambda s: (s["crawled_at"], s["state_digest"])):
             first = self.articles.get(s["url"], {}).get("first_at", s["crawled_at"])
             self.articles[s["url"]] = {**s, "first_at": first}
         self.clusters: dict[str, list[str]] = {url: [url, *{m[0] for m in members}] for url, members in recompute_clusters(folder).items()}
@@ -163,7 +163,7 @@ def check(folder: Path, since: str | None, until: str | None, publisher: str | N
     for u in oracle.new_articles:
         by_day[oracle.publisher_of(u)][datetime.fromisoformat(oracle.articles[u]["first_at"]).astimezone(SEOUL).hour] += 1
     assert {r["publisher"]: r["articles"] for r in f["hourly_histograms"]} == by_day
-    assert sorted(((c["publisher"], c["check"], c["cause"], c["crawls"]) for c in f["checks"]), key=str) == oracle.checks()
+    assert sorted(((c["publisher"], c["check_status"], c["check_cause"], c["crawls"]) for c in f["checks"]), key=str) == oracle.checks()
     relations = sum((oracle.relations[c] for c in oracle.period_clusters), Counter[str]())
     clustered = {u for urls in oracle.clusters.values() for u in urls} & oracle.new_articles
     assert f["clusters"] == {
@@ -453,7 +453,7 @@ def test_the_csv_has_a_row_for_every_figure(sampled: SampleCrawl) -> None:
     for lag in figures["lags"]["matrix"]:
         assert value("lags", "followed", publisher=lag["leader"], other_publisher=lag["follower"]) == [str(lag["followed"])]
     for c in figures["checks"]:
-        assert value("checks", "crawls", publisher=c["publisher"], kind=c["cause"] or c["check"]) == [str(c["crawls"])]
+        assert value("checks", "crawls", publisher=c["publisher"], kind=c["check_cause"] or c["check_status"]) == [str(c["crawls"])]
     assert value("clusters", "clusters") == [str(figures["clusters"]["clusters"])]
     assert value("silent_edits", "at") == [s["at"] for s in figures["silent_edits"]]
     assert value("faults", "files", kind="empty") == ["1"]

@@ -26,7 +26,7 @@ def test_the_complete_file_verifies(tmp_path: Path) -> None:
     (tmp_path / "article.md").write_text(EXAMPLE, "utf-8")
     done = run(tmp_path, "verify", "article.md", "--format", "json")
     assert done.code == 0, done.out
-    assert [(row["check"], row["recipe"], row["fault"]) for row in done.json()] == [("verified", "sha256(body)", None)]
+    assert [(row["check_status"], row["digest_recipe"], row["fault"]) for row in done.json()] == [("verified", "sha256(body)", None)]
 
 
 def test_the_complete_file_has_every_part() -> None:

@@ -161,7 +161,7 @@ def test_verify_agrees_except_for_stale_digests(sampled: SampleCrawl) -> None:
     for e in FILES:
         row = rows_by_path[e.path]
         cause = "altered" if e.cause == "stale" else e.cause
-        assert (row["check"], row["cause"]) == (e.check, cause), e.path
+        assert (row["check_status"], row["check_cause"]) == (e.check, cause), e.path
         assert (row["fault"] or "").partition(":")[0] == (e.fault or ""), e.path
 
 

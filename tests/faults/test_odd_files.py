@@ -242,7 +242,7 @@ def _assert_all_revisions_stay(db: Path) -> None:
     """No article is lost when its file is replaced."""
     for number in range(1, 8):
         history = running.history(db, article(number).address)
-        assert [r["digest"] for r in history["revisions"]], number
+        assert [r["state_digest"] for r in history["revisions"]], number
     assert len(running.dump(db, "revisions")) == 7
 
 

@@ -199,7 +199,7 @@ def test_a_completed_file_replaces_its_truncated_readings(crawl: Path, db: Path,
     assert_holds(crawl, db, {article.body})
     assert _checks(db, "a.md") == [("counted", "verified", None)]
     history = running.history(db, article.address)
-    assert [(t["status"], t["check"]) for t in history["timeline"]] == [("counted", "verified")]
+    assert [(t["status"], t["check_status"]) for t in history["timeline"]] == [("counted", "verified")]
     assert (len(history["revisions"]), history["changes"], history["metadata_changes"]) == (1, [], [])
 
 
@@ -219,8 +219,8 @@ def test_without_a_claim_a_partial_reading_is_superseded_or_truncated(crawl: Pat
     history = running.history(db, article.address)
     assert sorted(t["status"] for t in history["timeline"]) == ["counted"] + ["superseded"] * (not within_character)
     assert (len(history["revisions"]), history["changes"]) == (1, [])
-    current = next(r["current_state"] for r in running.dump(db, "pages"))
-    assert [r["body"] for r in running.dump(db, "revisions") if r["state"] == current] == [article.body]
+    current = next(r["current_state_digest"] for r in running.dump(db, "pages"))
+    assert [r["body"] for r in running.dump(db, "revisions") if r["state_digest"] == current] == [article.body]
 
 
 @pytest.mark.parametrize("rewrite", [_in_place, _mapped, _by_rename])

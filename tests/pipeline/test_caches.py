@@ -32,7 +32,7 @@ BOUNDS = (
 )
 """Limits of the `Cache` objects."""
 RESULT_CACHES = (
-    "dedup.library.records._fields_by_key",
+    "dedup.library.records._type_hints",
     "dedup.library.texts._canonicaliser",
     "dedup.similarity.minhash.permutations",
     "dedup.store.database._value_rows",

@@ -127,7 +127,7 @@ def test_the_same_edit_of_many_pages_is_one_incident(crawl: Path, db: Path) -> N
     write_all(crawl, [crawl_of(single, 2), crawl_of(single, 3, body=BODY.replace("638조원", "640조원"))])
     running.scan(crawl, db)
     changes = reported_changes(crawl, db)
-    assert sorted((c["pages"], c["incident"] is not None) for c in changes) == [(1, False), (6, True)]
+    assert sorted((c["page_count"], c["incident"] is not None) for c in changes) == [(1, False), (6, True)]
     assert len(reported_changes(crawl, db, "--expand-incidents")) == 7
     assert "and 5 other pages, the same edit" in run_changes(crawl, db).out
     (incident,) = {c["incident"] for c in changes if c["incident"]}
@@ -141,7 +141,7 @@ def test_the_same_edit_of_many_pages_is_one_incident(crawl: Path, db: Path) -> N
 def test_few_pages_or_pages_far_apart_are_no_incident(crawl: Path, db: Path) -> None:
     _write_template_edit(crawl, 4)
     running.scan(crawl, db)
-    assert [c["pages"] for c in reported_changes(crawl, db)] == [1] * 4
+    assert [c["page_count"] for c in reported_changes(crawl, db)] == [1] * 4
     other, far = crawl.with_name("other"), db.with_name("far.db")
     other.mkdir()
     _write_template_edit(other, 6, days=(3, 13))
@@ -180,7 +180,7 @@ def test_pages_of_the_feed_add_up_to_the_whole_feed(crawl: Path, db: Path, large
 
 
 def cursor_after(rows: list[dict[str, Any]]) -> FeedCursor | None:
-    return FeedCursor(rows[-1]["at"], rows[-1]["url"], bytes.fromhex(rows[-1]["to"].partition(":")[2])) if rows else None
+    return FeedCursor(rows[-1]["at"], rows[-1]["url"], bytes.fromhex(rows[-1]["state_digest_after"].partition(":")[2])) if rows else None
 
 
 def test_filters_narrow_the_list(crawl: Path, db: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_late_arrival_is_sorted_by_its_crawl_time(place: tuple[Path, Path]) ->
 def test_a_complete_reading_replaces_a_truncated_one_of_the_same_crawl(place: tuple[Path, Path]) -> None:
     truncated = A.render()[: A.render().index(A.body) + 60]
     page = _history_after(place, truncated, A)
-    assert [(t["check"], t["status"]) for t in page["timeline"]] == [("verified", "counted")]  # type: ignore[attr-defined]
+    assert [(t["check_status"], t["status"]) for t in page["timeline"]] == [("verified", "counted")]  # type: ignore[attr-defined]
 
 
 def test_a_state_known_only_from_a_truncated_file_is_shown_and_not_counted(place: tuple[Path, Path]) -> None:
@@ -174,12 +174,12 @@ def test_a_state_known_only_from_a_truncated_file_is_shown_and_not_counted(place
 
 def test_a_mismatched_reading_of_the_same_crawl_is_replaced(place: tuple[Path, Path]) -> None:
     page = _history_after(place, replace(A, body=BODIES[2], claim=A.digest), A)
-    assert [(t["check"], t["cause"]) for t in page["timeline"]] == [("verified", None)]  # type: ignore[attr-defined]
+    assert [(t["check_status"], t["check_cause"]) for t in page["timeline"]] == [("verified", None)]  # type: ignore[attr-defined]
 
 
 def test_a_verified_reading_stays_and_a_later_one_of_the_same_crawl_is_altered(place: tuple[Path, Path]) -> None:
     page = _history_after(place, A, replace(A, body=BODIES[2]))
-    timeline = {(t["check"], t["cause"], t["status"]) for t in page["timeline"]}  # type: ignore[attr-defined]
+    timeline = {(t["check_status"], t["check_cause"], t["status"]) for t in page["timeline"]}  # type: ignore[attr-defined]
     assert timeline == {("verified", None, "counted"), ("mismatched", "altered", "overruled")}
     assert page["changes"] == []
     assert len(page["revisions"]) == 1  # type: ignore[arg-type]
@@ -197,10 +197,10 @@ def test_a_claim_of_an_earlier_body_is_stale_even_if_that_body_arrives_later(pla
     crawl, db = place
     late.write(crawl, "b.md")
     running.scan(crawl, db)
-    assert running.history(db, A.address)["timeline"][0]["cause"] == "altered"
+    assert running.history(db, A.address)["timeline"][0]["check_cause"] == "altered"
     A.write(crawl, "a.md")
     running.scan(crawl, db)
-    assert [t["cause"] for t in running.history(db, A.address)["timeline"]] == [None, "stale"]
+    assert [t["check_cause"] for t in running.history(db, A.address)["timeline"]] == [None, "stale"]
 
 
 def test_two_files_of_one_crawl_are_one_sighting(place: tuple[Path, Path]) -> None:

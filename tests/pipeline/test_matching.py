@@ -189,8 +189,8 @@ def test_a_mismatched_article_is_not_the_representative_if_another_exists(tmp_pa
     _article(2, body).write(tmp_path / "crawl")
     running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
     (cluster,) = _clusters(tmp_path / "dedup.db")
-    assert cluster["representative"]["check"] == "verified"
-    assert [m["check"] for m in cluster["members"]] == ["mismatched"]
+    assert cluster["representative"]["check_status"] == "verified"
+    assert [m["check_status"] for m in cluster["members"]] == ["mismatched"]
 
 
 def test_similarity_is_not_transitive(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_page_of_a_url_agrees_with_dedup_history(site: TestClient, sampled: 
         assert (output["url"], output["aliases"], output["revision_count"]) == (RETURNED, expected["aliases"], len(expected["revisions"]))
         assert output["revisions"][::-1] == expected["revisions"]
         assert [c["crawled_at"] for c in output["crawls"]] == [t["crawled_at"] for t in expected["timeline"]][::-1]
-        state_changes = [c for c in output["changes"] if c["from"] != c["to"]]
+        state_changes = [c for c in output["changes"] if c["state_digest_before"] != c["state_digest_after"]]
         assert [(c["from_revision"], c["to_revision"], c["kind"]) for c in state_changes][::-1] == [
             (c["from_revision"], c["to_revision"], c["kind"]) for c in expected["changes"]
         ]
@@ -105,7 +105,7 @@ def test_two_revisions_are_compared_inline_and_side_by_side(site: TestClient, sa
     output = get_json(site, f"/compare?url={quote(RETURNED)}&from=1&to=2")
     assert (output["title"], output["body"]) == (expected["title"], expected["body"])
     assert (output["changes"][0]["kind"], output["changes"][0]["severity"]) == ("substantive", "major")
-    digest = output["from"]["digest"]
+    digest = output["from"]["state_digest"]
     assert get_json(site, f"/compare?url={quote(RETURNED)}&from={digest.rpartition(':')[2][:16]}&to=2") == output
     assert get_json(site, f"/compare?url={quote(RETURNED)}&from={quote(digest)}&to=2") == output
     words = check(site.get(f"/compare?url={quote(RETURNED)}&from=1&to=2").text)
@@ -333,10 +333,10 @@ def test_an_incident_is_one_row_with_its_number_of_pages(tmp_path: Path) -> None
         assert "substantive on 5 pages" in words
         assert "the same edit on 5 pages" in check(site.get("/changes").text).all("main")[0].text.lower()
         assert len([c for c in get_json(site, "/changes?expand_incidents=1")["changes"] if "/917/" in c["url"]]) == 5
-        (incident,) = {row["incident"] for row in get_json(site, "/changes")["changes"] if row["pages"] > 1}
+        (incident,) = {row["incident"] for row in get_json(site, "/changes")["changes"] if row["page_count"] > 1}
         assert f"changes?incident={incident}" in list(check(site.get("/changes").text).links)
         incident_changes = get_json(site, f"/changes?incident={incident}")["changes"]
-        assert [("/917/" in row["url"], row["pages"]) for row in incident_changes] == [(True, 1)] * 5
+        assert [("/917/" in row["url"], row["page_count"]) for row in incident_changes] == [(True, 1)] * 5
         assert "All pages of this incident" in check(site.get(f"/changes?incident={incident}").text).all("main")[0].text
         assert site.get("/changes?incident=zz").status_code == 400
 

@@ -46,8 +46,8 @@ def parse_columns(specification: str) -> tuple[ExportColumn, ...]:
 
 ARTICLES_SCHEMA = parse_columns(
     "url, id, title, publisher, publisher_printed, author, category, published_at time, crawled_at time, first_crawled_at time,"
-    " check, cause, revision integer, current boolean, state_digest, text_digest, characters integer, cluster_role, pruned_at time,"
-    " path, gone boolean, body"
+    " check_status, check_cause, revision integer, current boolean, state_digest, text_digest, characters integer, cluster_role,"
+    " pruned_at time, path, gone boolean, body"
 )
 MATCHES_SCHEMA = parse_columns(
     "relation, similarity real, containment real, coverage real, shared_characters integer, longest_passage integer, quoted_share real,"
@@ -61,7 +61,7 @@ CLUSTERS_SCHEMA = parse_columns(
 )
 CHANGES_SCHEMA = parse_columns(
     "url, title, title_before, publisher, at time, previous_at time, kind, severity, silent boolean, corrected boolean, parts list,"
-    " evidence json, fields json, from, to, body_similarity real"
+    " evidence json, fields json, state_digest_before, state_digest_after, body_similarity real"
 )
 SELECTION_SCHEMA = parse_columns(
     "url, id, title, publisher, paths list, paths_hex list, kept_url, relation, similarity real, coverage real, via_url, reason"

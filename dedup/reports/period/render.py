@@ -158,7 +158,9 @@ def _article_facts(statistics: PeriodStatistics) -> Iterator[Fact]:
             if n
         )
     for check in statistics.checks:
-        yield Fact("checks", "crawls", check.crawls, publisher=_publisher_or_star(check.publisher), kind=check.cause or check.check)
+        yield Fact(
+            "checks", "crawls", check.crawls, publisher=_publisher_or_star(check.publisher), kind=check.check_cause or check.check_status
+        )
 
 
 def _cluster_facts(statistics: PeriodStatistics) -> Iterator[Fact]:

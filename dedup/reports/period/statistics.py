@@ -78,11 +78,11 @@ class HourlyHistogram:
 
 @dataclass(frozen=True, slots=True)
 class CheckCount:
-    """Crawls of a publisher's pages by check. `cause` is set for mismatches."""
+    """Crawls of a publisher's pages by check. `check_cause` is set for mismatches."""
 
     publisher: str | None
-    check: str
-    cause: str | None
+    check_status: str
+    check_cause: str | None
     crawls: int
 
 

@@ -161,15 +161,15 @@ def _articles_section(statistics: PeriodStatistics) -> ReportSection:
 def _checks_section(statistics: PeriodStatistics) -> ReportSection:
     crawls_by_check = Counter[str]()
     for c in statistics.checks:
-        crawls_by_check[c.check] += c.crawls
+        crawls_by_check[c.check_status] += c.crawls
     summary = ", ".join(f"{crawls_by_check[name]:,} {name}" for name in ("verified", "mismatched", "unclaimed"))
-    causes = sorted({c.cause for c in statistics.checks if c.cause})
+    causes = sorted({c.check_cause for c in statistics.checks if c.check_cause})
     mismatches_by_publisher: dict[str | None, Counter[str]] = {}
     crawls_by_publisher: Counter[str | None] = Counter()
     for c in statistics.checks:
         crawls_by_publisher[c.publisher] += c.crawls
-        if c.cause:
-            mismatches_by_publisher.setdefault(c.publisher, Counter())[c.cause] += c.crawls
+        if c.check_cause:
+            mismatches_by_publisher.setdefault(c.publisher, Counter())[c.check_cause] += c.crawls
     names = sorted(mismatches_by_publisher, key=lambda name: (name is None, -sum(mismatches_by_publisher[name].values()), name or ""))
     table = ReportTable(
         "mismatches",

@@ -31,7 +31,11 @@ def view(database: Database, query: QueryParameters) -> Page:
     cursor = decode_cursor(query.text("cursor"), str, str, str)
     results = _list_changes(database, query, FeedCursor(cursor[0], cursor[1], parse_digest(cursor[2])) if cursor else None, PAGE_SIZE + 1)
     rows = results[:PAGE_SIZE]
-    next_cursor = encode_cursor(rows[-1]["at"], rows[-1]["url"], rows[-1]["to"].partition(":")[2]) if len(results) > PAGE_SIZE else None
+    next_cursor = (
+        encode_cursor(rows[-1]["at"], rows[-1]["url"], rows[-1]["state_digest_after"].partition(":")[2])
+        if len(results) > PAGE_SIZE
+        else None
+    )
     parameters = {name: query.text(name) for name in FILTER_PARAMETERS if name != "kind"} | {
         "kind": query.choices("kind", get_args(ChangeKind))
     }
@@ -80,10 +84,12 @@ def _atom_entry(change: dict[str, Any]) -> FeedEntry:
     lines += [format_before_after("title", change["title_before"], change["title"])] if change["title_before"] != change["title"] else []
     lines += [format_before_after(name, sides["before"], sides["after"]) for name, sides in change["fields"].items()]
     lines += [format_before_after(e["kind"], e["before"], e["after"]) for e in change["evidence"]]
-    if change["pages"] > 1:
+    if change["page_count"] > 1:
         lines.append(escape(f"the same edit on {change['pages']:,} pages"))
     prefix = f"{change['publisher']}: " if change["publisher"] else ""
-    entry_id = hashlib.sha256("\0".join((change["url"], change["from"], change["to"], change["at"])).encode()).hexdigest()[:32]
+    entry_id = hashlib.sha256(
+        "\0".join((change["url"], change["state_digest_before"], change["state_digest_after"], change["at"])).encode()
+    ).hexdigest()[:32]
     return FeedEntry(
         f"change:{entry_id}",
         to_printable(f"{prefix}{change['title'] or change['url']}"),

@@ -20,14 +20,14 @@ CAUSES = get_args(MismatchCause)
 
 def view(database: Database, query: QueryParameters) -> Page:
     """Count the checks of the latest crawls by publisher, and list every mismatched crawl, newest first."""
-    cause = query.choice("cause", ("", *CAUSES), "") or None
+    cause = query.choice("check_cause", ("", *CAUSES), "") or None
     publisher = query.publisher("publisher")
     cursor = decode_cursor(query.text("cursor"), str, str)
     results = store.lists.mismatches(database, cause, publisher, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
     rows = results[:PAGE_SIZE]
     counts = _count_checks(store.lists.checks_by_publisher(database))
     content: dict[str, Any] = {
-        "filters": {name: value for name, value in (("cause", cause), ("publisher", publisher)) if value},
+        "filters": {name: value for name, value in (("check_cause", cause), ("publisher", publisher)) if value},
         "checks": {check: counts.total[check] for check in CHECK_ORDER},
         "causes": {mismatch_cause: counts.total[mismatch_cause] for mismatch_cause in CAUSES},
         "publishers": counts.mismatched_publishers,

@@ -46,9 +46,9 @@ def view(database: Database, query: QueryParameters) -> Page:
     changes = list(reports.list_changes(database, ChangeFilter(url=url, min_severity=SEVERITIES[0])))
     digests = [f"{STATE_RECIPE}:{r.digest.hex()}" for r in revisions]
     before, after = digests[from_ - 1], digests[to - 1]
-    matching_changes = [c for c in changes if (c["from"], c["to"]) == (before, after)]
+    matching_changes = [c for c in changes if (c["state_digest_before"], c["state_digest_after"]) == (before, after)]
     states = [
-        {"revision": n, "digest": digests[n - 1], "title": r.title, "crawled_at": r.first_crawled_at, "pruned_at": r.pruned_at}
+        {"revision": n, "state_digest": digests[n - 1], "title": r.title, "crawled_at": r.first_crawled_at, "pruned_at": r.pruned_at}
         for n, r in enumerate(revisions, 1)
     ]
     content = {
@@ -106,7 +106,7 @@ def _side_by_side_rows(operations: Sequence[Operation], *, full: bool) -> Iterab
 
 def _adjacent_changes(changes: Sequence[dict[str, Any]], matching_changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the changes of state before and after the one that is shown, as `earlier` and `later`."""
-    state_changes = [c for c in changes if c["from"] != c["to"]]
+    state_changes = [c for c in changes if c["state_digest_before"] != c["state_digest_after"]]
     position = state_changes.index(matching_changes[0]) if matching_changes and matching_changes[0] in state_changes else None
     if position is None:
         return {"earlier": None, "later": None}

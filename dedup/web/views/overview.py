@@ -22,8 +22,8 @@ MAX_LISTED = 6
 """Growing clusters, silent changes and alerts that are listed."""
 HOURS = 24
 """Hours of the chart."""
-ALERT_FIELDS = ("public_id", "topic", "kind", "severity", "title", "publisher", "url", "at", "page_count")
-"""Fields of an alert in the content of the page."""
+ALERT_FIELDS = ("topic", "kind", "severity", "title", "publisher", "url", "at", "page_count")
+"""Fields of an alert in the content of the page, beside its id."""
 
 
 def view(database: Database, query: QueryParameters) -> Page:
@@ -57,7 +57,8 @@ def view(database: Database, query: QueryParameters) -> Page:
             islice(reports.list_changes(database, ChangeFilter(silent=True, min_severity=SEVERITIES[0]), grouping), MAX_LISTED)
         ),
         "alerts": [
-            {name: getattr(a, name) for name in ALERT_FIELDS} for a in store.alerts.list_latest(database, MAX_LISTED, active_only=True)
+            {"id": a.public_id} | {name: getattr(a, name) for name in ALERT_FIELDS}
+            for a in store.alerts.list_latest(database, MAX_LISTED, active_only=True)
         ],
         "mismatched": sum(c.page_count for c in store.lists.checks_by_publisher(database) if c.check_status == "mismatched"),
         "faults": store.statistics.count(database, "faults"),

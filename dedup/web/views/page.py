@@ -96,7 +96,10 @@ def _list_changes(database: Database, url: str, revisions: list[RevisionRow]) ->
     numbers = {f"{STATE_RECIPE}:{r.digest.hex()}": n for n, r in enumerate(revisions, 1)}
     changes = list(islice(reports.list_changes(database, ChangeFilter(url=url, min_severity=SEVERITIES[0])), MAX_CHANGES + 1))
     return {
-        "changes": [{**c, "from_revision": numbers.get(c["from"]), "to_revision": numbers.get(c["to"])} for c in changes[:MAX_CHANGES]],
+        "changes": [
+            {**c, "from_revision": numbers.get(c["state_digest_before"]), "to_revision": numbers.get(c["state_digest_after"])}
+            for c in changes[:MAX_CHANGES]
+        ],
         "has_more_changes": len(changes) > MAX_CHANGES,
     }
 
@@ -123,7 +126,7 @@ def _crawl_as_json(rows: list[TimelineRow], numbers: dict[int, int]) -> dict[str
         "revision": numbers.get(first.revision_id) if first.status == "counted" else None,
         "status": first.status,
         "crawled_at_source": first.crawled_at_source,
-        "files": [{"path": r.path, "check": r.check_status, "cause": r.check_cause, "gone": r.is_gone} for r in rows],
+        "files": [{"path": r.path, "check_status": r.check_status, "check_cause": r.check_cause, "gone": r.is_gone} for r in rows],
     }
 
 

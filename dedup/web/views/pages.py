@@ -13,7 +13,7 @@ PAGE_SIZE = 100
 """Pages on one page of the list."""
 ORDERS = tuple(PAGE_ORDERS)
 CLUSTER_ROLES = ("alone", "representative", "member")
-FILTER_PARAMETERS = ("order", "publisher", "cluster_role", "check", "edited", "since", "until")
+FILTER_PARAMETERS = ("order", "publisher", "cluster_role", "check_status", "edited", "since", "until")
 
 
 def view(database: Database, query: QueryParameters) -> Page:
@@ -22,7 +22,8 @@ def view(database: Database, query: QueryParameters) -> Page:
     cursor = decode_cursor(query.text("cursor"), int if order == "edited" else str, str)
     publisher = query.publisher("publisher")
     criteria = PageFilter(
-        publisher, query.choice("cluster_role", ("", *CLUSTER_ROLES), "") or None, query.choice("check", ("", *CHECK_ORDER), "") or None,
+        publisher, query.choice("cluster_role", ("", *CLUSTER_ROLES), "") or None,
+        query.choice("check_status", ("", *CHECK_ORDER), "") or None,
         query.flag("edited"), query.timestamp("since"), query.timestamp("until"),
     )  # fmt: skip
     results = store.lists.list_pages(database, criteria, order, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
