@@ -55,7 +55,7 @@ class DirectoriesOverlapError(DedupError):
 class DirectoryInsideError(DedupError):
     message = (
         "{inner} lies inside the crawl directory {outer}, which records its files. Name {outer} instead; 'dedup scan {inner}' scans only"
-        " that part. 'dedup roots forget {outer}' retires the whole directory."
+        " that part. 'dedup directories retire {outer}' retires the whole directory."
     )
 
     exit_code = 2
@@ -63,14 +63,18 @@ class DirectoryInsideError(DedupError):
 
 class DirectoryContainsError(DedupError):
     message = (
-        "{outer} contains the crawl directory {inner}; files would be recorded twice. Name {inner}, or run 'dedup roots forget {inner}'."
+        "{outer} contains the crawl directory {inner}; files would be recorded twice. Name {inner}, or run"
+        " 'dedup directories retire {inner}'."
     )
 
     exit_code = 2
 
 
 class DirectoryMovedError(DedupError):
-    message = "{new} holds the files of {old}, which no longer exists; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."
+    message = (
+        "{new} holds the files of {old}, which no longer exists; run 'dedup directories move {old} {new}' or"
+        " 'dedup directories retire {old}'."
+    )
 
     exit_code = 2
 
@@ -115,7 +119,7 @@ class OutputExistsError(DedupError):
 class DirectoryAbsentError(DedupError):
     message = (
         "Missing or not mounted: {paths}. No file in it was marked as gone. Mount it; if it was renamed or retired, see"
-        " 'dedup roots --help'."
+        " 'dedup directories --help'."
     )
 
 

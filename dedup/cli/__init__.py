@@ -61,7 +61,7 @@ COMMAND_GROUPS = {
         "serve": CommandEntry("serve", "Serve the dashboard"),
         "alerts": CommandEntry("alerts", "List, test, send and retry alerts"),
         "boilerplate": CommandEntry("boilerplate", "List and correct publishers' boilerplate"),
-        "roots": CommandEntry("roots", "List, move or retire crawl directories"),
+        "directories": CommandEntry("directories", "List, move or retire crawl directories"),
         "backup": CommandEntry("backup", "Copy the database into one checked file"),
         "restore": CommandEntry("backup", "Replace the database with a backup"),
         "prune": CommandEntry("prune", "Delete the text of old revisions"),

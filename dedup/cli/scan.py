@@ -67,7 +67,7 @@ def scan(
     A file that is still being written is waited for, up to twice settle_seconds.
 
     No file is marked as gone in a crawl directory, or a mount inside one, that is missing or not mounted: the command then
-    exits with 3. --accept-absent marks the files of a former mount as gone after all; 'dedup roots forget' those of a
+    exits with 3. --accept-absent marks the files of a former mount as gone after all; 'dedup directories retire' those of a
     directory that is no longer configured.
 
     \b

@@ -172,8 +172,8 @@ def _remark_lines(report: dict[str, Any]) -> Iterator[str]:
     if search["indexed"] < search["total"]:
         yield f"{'search':<12}covers {search['indexed']:,} of {format_count(search['total'], 'text')}"
     for row in report.get("directories", ()):
-        if row["state"] == "not configured" and row["files"]:
-            remainder = f"{format_count(row['files'], 'file')} still count as present; see 'dedup roots'"
+        if row["status"] == "not configured" and row["files"]:
+            remainder = f"{format_count(row['files'], 'file')} still count as present; see 'dedup directories'"
             yield f"{'directory':<12}{to_printable(row['path'])} is not configured: {remainder}"
     for change in report.get("pending_settings", ()):
         yield f"{'settings':<12}{change['setting']} changed: run '{change['remedy']}'"

@@ -23,8 +23,8 @@ from dedup.daemon.watch.change_queue import topmost_folders
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError, ShutdownRequested, WalLostError
 from dedup.pipeline.batch import BatchListener
 from dedup.pipeline.counts import ScanCounts, save_last_scan
+from dedup.pipeline.crawl_directories import CrawlDirectory, find_absent_mounts, is_absent
 from dedup.pipeline.isolation import log_error_once, summarise_error
-from dedup.pipeline.roots import CrawlDirectory, find_absent_mounts, is_absent
 from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import Session, open_session
 from dedup.runtime import heartbeat

@@ -16,7 +16,7 @@ from dedup.errors import DirectoriesOverlapError, RecipeChangedError
 from dedup.files import leases, mounts
 from dedup.files.disk_errors import find_temporary_folder
 from dedup.pipeline import recipes
-from dedup.pipeline.roots import CrawlDirectory, check_directories, find_absent_mounts, read_identity
+from dedup.pipeline.crawl_directories import CrawlDirectory, check_directories, find_absent_mounts, read_identity
 from dedup.store import schema
 from dedup.text import times
 from dedup.text.format import format_megabytes
@@ -99,7 +99,10 @@ def _check_unconfigured(context: CheckContext) -> Iterator[Finding]:
         path_text = to_printable_path(row.path)
         absence = " and does not exist" if read_identity(row.path) is None else ""
         message = f"{path_text} is not configured{absence}, but some of its files still count as present: {row.file_count:,}"
-        remedy = f"Configure it. If it was moved, run 'dedup roots move {path_text} NEW'; to retire it, 'dedup roots forget {path_text}'."
+        remedy = (
+            f"Configure it. If it was moved, run 'dedup directories move {path_text} NEW'; to retire it,"
+            f" 'dedup directories retire {path_text}'."
+        )
         yield Finding(DIRECTORIES, "warning", message, remedy)
 
 

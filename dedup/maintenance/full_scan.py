@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dedup.maintenance import summaries
 from dedup.maintenance.summaries import SummaryFailures
 from dedup.pipeline.counts import ScanCounts, save_last_scan
-from dedup.pipeline.roots import retire_mount
+from dedup.pipeline.crawl_directories import retire_mount
 from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import Session
 from dedup.store import Database

@@ -11,7 +11,7 @@ from typing import Any
 
 from dedup import store
 from dedup.model import RELATIONS
-from dedup.pipeline.roots import CrawlDirectory
+from dedup.pipeline.crawl_directories import CrawlDirectory
 from dedup.store import WritableDatabase
 from dedup.text import times
 from dedup.text.sanitise import to_printable_path

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from dedup import store
 from dedup.pipeline.batch import BatchReading
+from dedup.pipeline.crawl_directories import CrawlDirectory, find_absent_mounts, is_below, may_have_file
 from dedup.pipeline.extract import CrawlFile
-from dedup.pipeline.roots import CrawlDirectory, find_absent_mounts, is_below, may_have_file
 from dedup.store import Database
 
 

@@ -120,7 +120,9 @@ _SERVING = SettingEffect("immediate", "no stored record depends on it")
 _ALERTS = SettingEffect("immediate", "alerts about new events are raised and sent by it")
 
 SETTING_EFFECTS: dict[str, SettingEffect] = {
-    "crawl.directories": SettingEffect("scan", "files of a directory that is no longer configured stay as they are; see 'dedup roots'"),
+    "crawl.directories": SettingEffect(
+        "scan", "files of a directory that is no longer configured stay as they are; see 'dedup directories'"
+    ),
     "crawl.patterns": SettingEffect("scan", "files that no longer match are marked as gone, and files that match now are recorded"),
     "crawl.settle_seconds": _READ_SCHEDULE,
     "crawl.unprobed_settle_seconds": _READ_SCHEDULE,

@@ -14,10 +14,10 @@ from dedup import store
 from dedup.changes.classify import ClassificationRules
 from dedup.pipeline.batch import FileArticle
 from dedup.pipeline.classifications import PageChange
+from dedup.pipeline.crawl_directories import may_have_file
 from dedup.pipeline.events import Policy, RecordedArticle, change_event, change_key, change_payload, mismatch_event, mismatch_key
 from dedup.pipeline.extract import Extraction
 from dedup.pipeline.page_history import recompute_pages, recompute_sightings
-from dedup.pipeline.roots import may_have_file
 from dedup.rules import Event
 from dedup.store import Transaction, outbox
 from dedup.store.changes import ChangeKey

@@ -23,9 +23,7 @@ from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree, find_barrier
 from dedup.pipeline.batch import BatchListener, CommittedBatch, RecordedFault
 from dedup.pipeline.counts import ScanCounts
-from dedup.pipeline.extract import CrawlFile, Extraction, seconds_since_change, to_file_stamp, unproven_settle_seconds, unreadable_fault
-from dedup.pipeline.record import record_extractions
-from dedup.pipeline.roots import (
+from dedup.pipeline.crawl_directories import (
     CrawlDirectory,
     find_absent_mounts,
     has_recorded_file,
@@ -36,6 +34,8 @@ from dedup.pipeline.roots import (
     save_identity,
     to_identity,
 )
+from dedup.pipeline.extract import CrawlFile, Extraction, seconds_since_change, to_file_stamp, unproven_settle_seconds, unreadable_fault
+from dedup.pipeline.record import record_extractions
 from dedup.pipeline.session import Session
 from dedup.pipeline.workers import WorkerPool, count_processors
 from dedup.store.rows import ARTICLE, FAULT, GONE, FileStamp, RecordedFile

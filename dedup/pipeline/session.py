@@ -20,11 +20,11 @@ from dedup.matching.matcher import Matcher
 from dedup.matching.thresholds import MatchCriteria
 from dedup.model import NO_COMMIT
 from dedup.pipeline import recipes
-from dedup.pipeline.directories import require_unmoved
+from dedup.pipeline.crawl_directories import CrawlDirectory, check_directories, locate_directories
 from dedup.pipeline.events import Policy
 from dedup.pipeline.extract import ExtractOptions
+from dedup.pipeline.moved_directories import require_unmoved
 from dedup.pipeline.recipes import build_change_rules
-from dedup.pipeline.roots import CrawlDirectory, check_directories, locate_directories
 from dedup.similarity import jit
 from dedup.store import Database, WritableDatabase, open_writable
 from dedup.text.digests import RECIPES
@@ -226,7 +226,7 @@ def _warn_unconfigured_directories(database: Database, directories: Sequence[Cra
         return
     for row in store.directories.list_all(database):
         if row.retired_at is None and row.file_count and row.id not in {directory.id for directory in directories}:
-            message = "%s is not configured, but %d of its files still count as present; see 'dedup roots --help'"
+            message = "%s is not configured, but %d of its files still count as present; see 'dedup directories --help'"
             _log.warning(message, to_printable_path(row.path), row.file_count)
 
 

@@ -15,7 +15,7 @@ from dedup.daemon.health_file import Health
 from dedup.files import disk_errors
 from dedup.model import RELATIONS
 from dedup.pipeline import recipes
-from dedup.pipeline.roots import read_identity
+from dedup.pipeline.crawl_directories import read_identity
 from dedup.store import Database
 from dedup.store.lock import LockHolder, crashed_holder, current_holder
 from dedup.store.rows import DirectoryRow
@@ -132,7 +132,7 @@ def list_directories(database: Database, settings: Settings) -> list[dict[str, A
     return [
         {
             "path": to_printable_path(row.path),
-            "state": "configured" if os.path.realpath(row.path) in configured or (not configured and row.retired_at is None)
+            "status": "configured" if os.path.realpath(row.path) in configured or (not configured and row.retired_at is None)
             else "retired" if row.retired_at is not None else "not configured",
             "absent": read_identity(row.path) is None,
             "files": row.file_count,

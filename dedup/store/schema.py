@@ -46,7 +46,7 @@ CREATE TABLE crawl_directories (
     device INTEGER,                       -- st_dev and st_ino when it was last seen with files in it
     inode INTEGER,
     scanned_at TEXT,                      -- end of the last scan of the whole crawl directory
-    retired_at TEXT                       -- when 'dedup roots forget' retired it; NULL: its files count
+    retired_at TEXT                       -- when 'dedup directories retire' retired it; NULL: its files count
 ) STRICT;
 
 CREATE TABLE pages (

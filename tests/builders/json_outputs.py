@@ -231,14 +231,14 @@ def _lose_files(collector: OutputCollector) -> None:
     collector.command("scan", "scan", code=3)
     collector.command("doctor", "doctor", "--quick", code=1)
     collector.command("status", "status")
-    collector.command("roots", "roots")
+    collector.command("directories", "directories")
 
 
 def _operate(collector: OutputCollector) -> None:
     collector.configure('directories = ["crawl", "second"]', 'directories = ["crawl"]')
-    collector.command("roots-move", "roots", "move", "second", "away", words=2)
-    collector.command("roots-forget", "roots", "forget", "--yes", "away", words=2)
-    collector.command("roots", "roots", "list", words=2)
+    collector.command("directories-move", "directories", "move", "second", "away", words=2)
+    collector.command("directories-retire", "directories", "retire", "--yes", "away", words=2)
+    collector.command("directories", "directories", "list", words=2)
     (passage, *_) = collector.command("boilerplate", "boilerplate", "list", words=2)
     collector.command("boilerplate", "boilerplate", "allow", passage["name"], words=2)
     collector.command("boilerplate", "boilerplate", "mask", passage["name"], words=2)

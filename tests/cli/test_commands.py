@@ -121,11 +121,12 @@ def test_verify_as_json_and_csv(crawl: Path) -> None:
     assert result.code == 1, "the directory has an empty file"
     rows = result.json()
     assert len(rows) == 9, "all suffixes that have a reader"
-    assert all(row.keys() >= {"path", "check_status", "check_cause", "claimed_digest", "computed_digest", "digest_recipe", "fault"} for row in rows)
+    columns = ["path", "check_status", "check_cause", "claimed_digest", "computed_digest", "digest_recipe", "fault"]
+    assert all(row.keys() >= set(columns) for row in rows)
     assert {row["path"]: row["check_status"] for row in rows if row["fault"]} == {"crawl/empty.md": None, "crawl/notes.txt": None}
     csv_rows = rows_of(run(crawl, "verify", "crawl", "-f", "csv"))
     assert [row["path"] for row in csv_rows] == [row["path"] for row in rows]
-    assert list(csv_rows[0]) == ["path", "check_status", "check_cause", "claimed_digest", "computed_digest", "digest_recipe", "fault"]
+    assert list(csv_rows[0]) == columns
 
 
 def test_duplicates_as_json_and_csv(scanned: Path) -> None:
@@ -1134,7 +1135,7 @@ def test_the_common_options_are_described_once(tmp_path: Path) -> None:
     [
         (["scna"], "Did you mean 'scan'?"),
         (["alerts", "lst"], "Did you mean 'list'?"),
-        (["roots", "mvoe"], "Did you mean 'move'?"),
+        (["directories", "mvoe"], "Did you mean 'move'?"),
         (["export", "artikles"], "Did you mean 'articles'?"),
         (["boilerplate", "lits"], "Did you mean 'list'?"),
         (["scan", "--formt", "json"], "--format"),

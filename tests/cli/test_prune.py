@@ -297,7 +297,7 @@ def test_an_exact_copy_of_a_pruned_text_restores_the_text(db: Path) -> None:
     missing = texts_without_body(db)
     row = next(r for r in scans.dump(db, "revisions") if r["text"] in missing)
     (old,) = (
-        a for a in archived.articles() if a.address == row["url"] and a.title.strip() == row["title"].strip() and _state(a) == row["state_digest"]
+        a for a in archived.articles() if (a.address, a.title.strip(), _state(a)) == (row["url"], row["title"].strip(), row["state_digest"])
     )
     replace(old, oid="999", aid="0000000999", publisher="다른신문", title="옮긴 글").write(db.parent / "crawl")
     scan = run(db.parent, "scan", "-f", "json").json()

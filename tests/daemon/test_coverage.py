@@ -11,7 +11,7 @@ from dedup.daemon.watch import Watcher
 from dedup.daemon.watch.coverage import WatchedInodes, read_watched_inodes
 from dedup.daemon.watch.folder_checks import WATCH_DELAY_SECONDS
 from dedup.daemon.watch.observer import Observer
-from dedup.pipeline.roots import CrawlDirectory
+from dedup.pipeline.crawl_directories import CrawlDirectory
 
 
 def test_exactly_the_folders_of_an_observer_are_watched(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from dedup import store
 from dedup.daemon.watch import MAX_PATHS, ChangeQueue, Watcher
 from dedup.daemon.watch.change_queue import topmost_folders
-from dedup.pipeline.roots import CrawlDirectory
+from dedup.pipeline.crawl_directories import CrawlDirectory
 from dedup.store import open_database
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile, edit_words, words

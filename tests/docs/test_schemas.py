@@ -138,7 +138,7 @@ def test_no_output_of_a_command_or_page_is_without_a_schema(outputs: list[JsonOu
         group = command(name)
         expected |= {f"{name} {inner}" for inner in group.commands} if isinstance(group, click.Group) else set()
     pages = {view.path for view in VIEWS} - {"/changes.atom"}
-    assert {output.source for output in outputs} - {"file", "roots"} == expected | pages
+    assert {output.source for output in outputs} - {"file", "directories"} == expected | pages
 
 
 @pytest.mark.parametrize("change", ["another key", "a missing key", "another type"])

@@ -9,7 +9,7 @@ import pytest
 
 from dedup.errors import DirectoriesOverlapError, NoAbsentMountError
 from dedup.pipeline.counts import ScanCounts
-from dedup.pipeline.roots import retire_mount
+from dedup.pipeline.crawl_directories import retire_mount
 from dedup.pipeline.session import open_session
 from tests.builders import scans as running
 from tests.builders.crawl import ArticleFile

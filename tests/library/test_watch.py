@@ -35,7 +35,9 @@ def test_what_is_there_and_what_comes_is_handed_out(crawl: Path, settings: dedup
     with dedup.watch(settings) as batches:
         batch = next(batches)
         assert batch.new == batch.files
-        assert [(f.path, f.url, f.outcome, f.check_status) for f in batch.files] == [(str(crawl / FIRST.name), FIRST.address, "new", "verified")]
+        assert [(f.path, f.url, f.outcome, f.check_status) for f in batch.files] == [
+            (str(crawl / FIRST.name), FIRST.address, "new", "verified")
+        ]
         assert (batch.sightings, batch.revisions, batch.faults, batch.changes) == (1, 1, (), ())
 
         copy = replace(FIRST, oid="902", publisher="새나루신문")

@@ -111,7 +111,7 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "completion": [["completion", "bash"]],
     "scan": [["scan"]],
     "watch": [],
-    "roots": [["roots"], ["roots", "list"]],
+    "directories": [["directories"], ["directories", "list"]],
     "verify": [["verify", "crawl"]],
     "duplicates": [["duplicates"], ["duplicates", "--pairs", "--all-revisions"], ["duplicates", "--since", "0001-01-01"]],
     "similar": [["similar", "crawl/0-a.md"]],
@@ -143,7 +143,7 @@ def test_every_command_is_tested() -> None:
 def formats_of(args: list[str]) -> list[str]:
     from tests.builders.project import command
 
-    name = " ".join(args[:2]) if len(args) > 1 and args[0] in ("alerts", "boilerplate", "export", "roots") else args[0]
+    name = " ".join(args[:2]) if len(args) > 1 and args[0] in ("alerts", "boilerplate", "export", "directories") else args[0]
     (form,) = (p for p in command(name).params if p.name == "output_format")
     return list(form.type.choices)  # type: ignore[attr-defined]
 

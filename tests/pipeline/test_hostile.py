@@ -195,10 +195,10 @@ def command_lines(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from (("status",), ("status", "--faults"))
     yield from (("reindex",), ("reindex", "--urls"), ("reindex", "--readings"))
     yield from (
-        ("roots",),
-        ("roots", "list"),
-        ("roots", "move", "crawl", f"none {TERMINAL}{BIDI}"),
-        ("roots", "forget", f"none {TERMINAL}"),
+        ("directories",),
+        ("directories", "list"),
+        ("directories", "move", "crawl", f"none {TERMINAL}{BIDI}"),
+        ("directories", "retire", f"none {TERMINAL}"),
     )
     yield from (("prune", "--dry-run"), ("prune",), ("prune", "--vacuum"))
     yield ("dump", "--logical")

@@ -20,9 +20,9 @@ import pytest
 from dedup import errors, store
 from dedup.config import AlertRuleConfig, ChannelConfig
 from dedup.pipeline.counts import ScanCounts
+from dedup.pipeline.crawl_directories import CrawlDirectory
 from dedup.pipeline.extract import CrawlFile, extract_files
 from dedup.pipeline.record import record_extractions
-from dedup.pipeline.roots import CrawlDirectory
 from dedup.pipeline.scanner import Scan
 from dedup.pipeline.session import open_session
 from dedup.reports import status

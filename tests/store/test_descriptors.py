@@ -19,7 +19,7 @@ from dedup.errors import DatabaseFailedError
 from dedup.files import descriptors, mounts
 from dedup.files.nofollow import NoFollowTree
 from dedup.index import hashtable
-from dedup.pipeline.roots import is_absent, read_identity
+from dedup.pipeline.crawl_directories import is_absent, read_identity
 from dedup.pipeline.scanner import Scan
 from dedup.store import lock, wal
 from tests.builders import scans as running

@@ -19,7 +19,7 @@ from watchdog.events import (
 )
 
 from dedup.daemon.watch.change_queue import ChangeQueue
-from dedup.pipeline.roots import CrawlDirectory
+from dedup.pipeline.crawl_directories import CrawlDirectory
 
 EVENT_TYPES: list[type[FileSystemEvent]] = [
     FileClosedEvent,

@@ -14,7 +14,7 @@ from collections.abc import Container, Mapping
 from dedup.daemon.watch.coverage import WatchedInodes, read_watched_inodes
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree
-from dedup.pipeline.roots import CrawlDirectory
+from dedup.pipeline.crawl_directories import CrawlDirectory
 
 WATCH_DELAY_SECONDS = 2.0
 """Seconds that watchdog has to watch a new folder before it counts as unwatched."""

@@ -20,7 +20,7 @@ from dedup.daemon.watch.coverage import is_inotify_instance
 from dedup.daemon.watch.event_handler import EVENT_TYPES, EventHandler
 from dedup.daemon.watch.folder_checks import FolderChecks
 from dedup.daemon.watch.observer import Observer
-from dedup.pipeline.roots import CrawlDirectory, read_identity
+from dedup.pipeline.crawl_directories import CrawlDirectory, read_identity
 from dedup.runtime.log_capture import capture_log
 
 STOP_SECONDS = 2.0

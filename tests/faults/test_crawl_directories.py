@@ -1,4 +1,4 @@
-"""Crawl directories (roots) that are deleted, renamed, replaced, unmounted and restored. What cannot be seen is absent, not gone."""
+"""Crawl directories that are deleted, renamed, replaced, unmounted and restored. What cannot be seen is absent, not gone."""
 
 from __future__ import annotations
 

@@ -26,11 +26,11 @@ def status(folder: Path) -> dict[str, Any]:
     return output
 
 
-def roots(folder: Path) -> dict[str, tuple[str, bool, int, int]]:
+def listed(folder: Path) -> dict[str, tuple[str, bool, int, int]]:
     """Name → (state, absent, files, gone)."""
-    rows = run(folder, "roots", "list", "-f", "json").json()
-    assert rows == run(folder, "roots", "-f", "json").json() == status(folder)["directories"]
-    return {Path(r["path"]).name: (r["state"], r["absent"], r["files"], r["gone"]) for r in rows}
+    rows = run(folder, "directories", "list", "-f", "json").json()
+    assert rows == run(folder, "directories", "-f", "json").json() == status(folder)["directories"]
+    return {Path(r["path"]).name: (r["status"], r["absent"], r["files"], r["gone"]) for r in rows}
 
 
 @pytest.fixture
@@ -48,30 +48,30 @@ def two(tmp_path: Path) -> Path:
 
 
 def test_a_directory_that_is_no_longer_configured_is_reported(two: Path) -> None:
-    assert roots(two) == {"one": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
+    assert listed(two) == {"one": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
     configure(two, "two", "three")
     (two / "three").mkdir()
-    assert roots(two)["one"] == ("not configured", False, 6, 0)
-    assert roots(two)["three"] == ("configured", False, 0, 0)
+    assert listed(two)["one"] == ("not configured", False, 6, 0)
+    assert listed(two)["three"] == ("configured", False, 0, 0)
     assert "one is not configured: 6 files still count as present" in run(two, "status").out
     assert "one is not configured, but 6 of its files still count as present" in run(two, "scan").err
     report = run(two, "doctor", "--quick", "-f", "json").json()
     (finding,) = (f for f in report["findings"] if f["check"] == "directories")
     assert finding["severity"] == "warning"
     assert "6" in finding["message"]
-    assert all(f"dedup roots {word}" in finding["remedy"] for word in ("move", "forget"))
+    assert all(f"dedup directories {word}" in finding["remedy"] for word in ("move", "forget"))
 
 
-def test_a_renamed_directory_is_refused_until_roots_move_and_not_read_again(two: Path) -> None:
+def test_a_renamed_directory_is_refused_until_it_is_moved_and_not_read_again(two: Path) -> None:
     before = run(two, "dump", "--logical").out
     (two / "one").rename(two / "archive")
     configure(two, "archive", "two")
     result = run(two, "scan")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert f"dedup roots move {two / 'one'} {two / 'archive'}" in result.err
-    move = run(two, "roots", "move", "one", "archive", "-f", "json").json()
+    assert f"dedup directories move {two / 'one'} {two / 'archive'}" in result.err
+    move = run(two, "directories", "move", "one", "archive", "-f", "json").json()
     assert (move["files"], move["sample_files"], move["present_files"]) == (6, 6, 6)
-    assert roots(two) == {"archive": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
+    assert listed(two) == {"archive": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
     tally = run(two, "scan", "-f", "json").json()
     assert (tally["files"], tally["unchanged"]) == (7, 7)
     assert run(two, "dump", "--logical").out == before
@@ -79,31 +79,31 @@ def test_a_renamed_directory_is_refused_until_roots_move_and_not_read_again(two:
     assert str(two / "one") not in run(two, "export", "keep").out
 
 
-def test_roots_move_requires_the_files_at_the_new_path(two: Path) -> None:
+def test_move_requires_the_files_at_the_new_path(two: Path) -> None:
     (two / "empty").mkdir()
     for new, problem in (("empty", "only 0 of 6 checked"), ("none", "there is no readable directory"), ("two", "already in the database")):
-        result = run(two, "roots", "move", "one", new)
+        result = run(two, "directories", "move", "one", new)
         assert (result.code, result.err.count("\n")) == (2, 1)
         assert problem in result.err
     for new in ("two/inner", "."):
-        assert "overlap" in run(two, "roots", "move", "one", new).err
-    unknown = run(two, "roots", "move", "nowhere", "empty")
+        assert "overlap" in run(two, "directories", "move", "one", new).err
+    unknown = run(two, "directories", "move", "nowhere", "empty")
     assert unknown.code == 2
     assert str(two / "one") in unknown.err
-    assert roots(two)["one"][2] == 6
-    assert run(two, "roots", "move", "one", "none", "--force").code == 0
-    assert roots(two)["none"] == ("not configured", True, 6, 0)
+    assert listed(two)["one"][2] == 6
+    assert run(two, "directories", "move", "one", "none", "--force").code == 0
+    assert listed(two)["none"] == ("not configured", True, 6, 0)
 
 
-def test_roots_forget_keeps_the_history_of_a_missing_directory(two: Path) -> None:
+def test_retire_keeps_the_history_of_a_missing_directory(two: Path) -> None:
     pages = status(two)["pages"]
-    assert run(two, "roots", "forget", "one", "--yes").code == 2, "it is configured"
+    assert run(two, "directories", "retire", "one", "--yes").code == 2, "it is configured"
     (two / "one").rename(two / "elsewhere")
     configure(two, "two")
-    result = run(two, "roots", "forget", "one")
+    result = run(two, "directories", "retire", "one")
     assert (result.code, "--yes" in result.err) == (2, True)
-    assert run(two, "roots", "forget", "one", "--yes", "-f", "json").json()["gone"] == 6
-    assert roots(two)["one"] == ("retired", True, 0, 6)
+    assert run(two, "directories", "retire", "one", "--yes", "-f", "json").json()["gone"] == 6
+    assert listed(two)["one"] == ("retired", True, 0, 6)
     assert (status(two)["pages"], status(two)["gone"]) == (pages, 6)
     assert "not configured" not in run(two, "scan").err
     assert str(two / "one") not in run(two, "export", "keep").out
@@ -111,7 +111,7 @@ def test_roots_forget_keeps_the_history_of_a_missing_directory(two: Path) -> Non
     configure(two, "one", "two")
     tally = run(two, "scan", "-f", "json").json()
     assert (tally["unchanged"], tally["new"]) == (7, 0)
-    assert roots(two)["one"] == ("configured", False, 6, 0)
+    assert listed(two)["one"] == ("configured", False, 6, 0)
 
 
 def test_scanning_a_folder_of_a_directory_is_a_partial_scan(two: Path) -> None:
@@ -121,12 +121,12 @@ def test_scanning_a_folder_of_a_directory_is_a_partial_scan(two: Path) -> None:
     next((two / "one" / "2026-03-03").glob("901_0000000001*")).unlink()
     tally = run(two, "scan", "one/2026-03-02", "-f", "json").json()
     assert (tally["files"], tally["new"], tally["unchanged"], tally["gone"]) == (3, 1, 2, 1)
-    assert roots(two)["one"] == ("configured", False, 6, 1)
+    assert listed(two)["one"] == ("configured", False, 6, 1)
     assert status(two)["last_scan"]["folders"] == [str(two / "one" / "2026-03-02")]
     os.symlink(two / "one", two / "link")
     assert run(two, "scan", "link/2026-03-03", "-f", "json").json()["gone"] == 1
     assert run(two, "scan", "link", "-f", "json").json()["unchanged"] == 6, "a link to the directory is the same directory"
-    assert set(roots(two)) == {"one", "two"}
+    assert set(listed(two)) == {"one", "two"}
     for path in (two / "one" / "2026-03-03").iterdir():
         path.unlink()
     (two / "one" / "2026-03-03").rmdir()
@@ -141,14 +141,14 @@ def test_a_first_partial_scan_belongs_to_the_configured_directory(tmp_path: Path
     configure(tmp_path, "crawl")
     assert run(tmp_path, "scan", "crawl/a", "-f", "json").json()["new"] == 1
     assert run(tmp_path, "scan", "-f", "json").json()["new"] == 1
-    assert roots(tmp_path) == {"crawl": ("configured", False, 2, 0)}
+    assert listed(tmp_path) == {"crawl": ("configured", False, 2, 0)}
 
 
 def test_a_partial_scan_of_an_absent_directory_marks_nothing_as_gone(two: Path) -> None:
     (two / "one").rename(two / "away")
     result = run(two, "scan", "one/2026-03-02")
     assert result.code == 3
-    assert roots(two)["one"] == ("configured", True, 6, 0)
+    assert listed(two)["one"] == ("configured", True, 6, 0)
 
 
 def test_overlapping_directories_are_refused_with_a_remedy(two: Path) -> None:
@@ -158,13 +158,13 @@ def test_overlapping_directories_are_refused_with_a_remedy(two: Path) -> None:
     (two / "dedup.db").rename(two.parent / "moved.db")
     outer = run(two, "-d", two.parent / "moved.db", "scan", ".")
     assert (outer.code, outer.err.count("\n")) == (2, 1)
-    assert "dedup roots forget" in outer.err
+    assert "dedup directories retire" in outer.err
     (two.parent / "moved.db").rename(two / "dedup.db")
     configure(two, "one/2026-03-02", "two")
     inner = run(two, "scan")
     assert (inner.code, inner.err.count("\n")) == (2, 1)
-    assert f"dedup roots forget {two / 'one'}" in inner.err
-    assert run(two, "roots", "forget", "one", "--yes").code == 0
+    assert f"dedup directories retire {two / 'one'}" in inner.err
+    assert run(two, "directories", "retire", "one", "--yes").code == 0
     assert run(two, "scan", "-f", "json").json()["files"] == 4
     (two / "two" / "inner").mkdir()
     watch = spawn(two, "watch", "two/inner")
@@ -172,14 +172,14 @@ def test_overlapping_directories_are_refused_with_a_remedy(two: Path) -> None:
     assert status(two)["pages"] == 4
 
 
-def test_roots_move_and_forget_are_refused_while_a_writer_runs(two: Path) -> None:
+def test_move_and_retire_are_refused_while_a_writer_runs(two: Path) -> None:
     configure(two, "two")
     with open_writable(str(two / "dedup.db"), "watch"):
         for args in (("move", "one", "three", "--force"), ("forget", "one", "--yes")):
-            result = run(two, "roots", *args)
+            result = run(two, "directories", *args)
             assert result.code == 3
             assert "watch" in result.err
-    assert roots(two)["one"] == ("not configured", False, 6, 0)
+    assert listed(two)["one"] == ("not configured", False, 6, 0)
 
 
 def test_files_of_a_directory_that_is_not_configured_are_unchanged(two: Path) -> None:
@@ -187,5 +187,5 @@ def test_files_of_a_directory_that_is_not_configured_are_unchanged(two: Path) ->
     ArticleFile(aid="0000000005", oid="903").write(two / "one" / "late")
     replace(ArticleFile(aid="0000000009", oid="902"), body="neuer").write(two / "two")
     assert run(two, "scan", "-f", "json").json()["files"] == 1
-    assert roots(two)["one"] == ("not configured", False, 6, 0)
+    assert listed(two)["one"] == ("not configured", False, 6, 0)
     assert run(two, "export", "keep").out.count(str(two / "one")) == 3, "the files of the last crawl"

@@ -17,8 +17,8 @@ from dedup.errors import (
     UnknownDirectoryError,
 )
 from dedup.files.nofollow import NoFollowTree
+from dedup.pipeline.crawl_directories import locate_directories, read_identity
 from dedup.pipeline.extract import to_file_stamp
-from dedup.pipeline.roots import locate_directories, read_identity
 from dedup.store import Database, WritableDatabase
 from dedup.store.rows import DirectoryRow, FileStamp
 from dedup.text import times
@@ -65,7 +65,7 @@ def move_directory(
     row = find_directory(database, old_path)
     other_rows = [r for r in store.directories.list_all(database) if r.id != row.id]
     if any(r.path == new_path for r in other_rows):
-        raise to_refusal(f"that directory is already in the database; run 'dedup roots forget {to_printable_path(old_path)}' instead")
+        raise to_refusal(f"that directory is already in the database; run 'dedup directories retire {to_printable_path(old_path)}' instead")
     paths_in_use = [r.path for r in other_rows if r.retired_at is None] + [p for p in configured_paths if p not in (old_path, new_path)]
     try:
         locations = locate_directories([new_path], paths_in_use, allow_subfolders=False)

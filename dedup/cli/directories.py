@@ -1,4 +1,4 @@
-"""`roots`: list, move and retire recorded crawl directories."""
+"""`directories`: list, move and retire recorded crawl directories."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @format_option("text", "json")
 @common_options
 @click.pass_context
-def roots(ctx: click.Context, output_format: str) -> None:
+def directories(ctx: click.Context, output_format: str) -> None:
     """List, move or retire crawl directories.
 
     Works on the crawl directories that the database has recorded. The files of one that is no longer configured still count as
@@ -32,28 +32,28 @@ def roots(ctx: click.Context, output_format: str) -> None:
 
     \b
     Examples:
-      dedup roots
-      dedup roots move /srv/crawl /archive/crawl
-      dedup roots forget /mnt/old
+      dedup directories
+      dedup directories move /srv/crawl /archive/crawl
+      dedup directories retire /mnt/old
     """
     if ctx.invoked_subcommand is None:
         _print_directories(ctx.ensure_object(CommonOptions), output_format)
 
 
-@roots.command("list")
+@directories.command("list")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def list_(options: CommonOptions, output_format: str) -> None:
     """List the recorded crawl directories.
 
-    Prints the state of each (configured, not configured, retired; absent if it is missing), its number of files, how many of
+    Prints the status of each (configured, not configured, retired; absent if it is missing), its number of files, how many of
     them are gone, and the end of its last scan.
 
     \b
     Examples:
-      dedup roots list
-      dedup roots list --format json
+      dedup directories list
+      dedup directories list --format json
     """
     _print_directories(options, output_format)
 
@@ -77,13 +77,13 @@ def _print_directories(options: CommonOptions, output_format: str) -> None:
 
 def describe_directory(row: dict[str, Any]) -> str:
     """Return the state of a crawl directory in words."""
-    state = row["state"] + (", absent" if row["absent"] else "")
+    state = row["status"] + (", absent" if row["absent"] else "")
     scanned = f"last scan {row['scanned_at']}" if row["scanned_at"] else "never completely scanned"
     gone = f", {row['gone']:,} gone" if row["gone"] else ""
     return f"{state}; {format_count(row['files'], 'file')}{gone}; {scanned}"
 
 
-@roots.command("move")
+@directories.command("move")
 @click.argument("old", type=click.Path())
 @click.argument("new", type=click.Path())
 @click.option("--force", is_flag=True, help="Move even if NEW is missing or does not contain the files.")
@@ -98,15 +98,15 @@ def move(options: CommonOptions, old: str, new: str, force: bool, output_format:
 
     \b
     Examples:
-      dedup roots move /srv/crawl /archive/crawl
-      dedup roots move --force /srv/crawl /mnt/offline/crawl
+      dedup directories move /srv/crawl /archive/crawl
+      dedup directories move --force /srv/crawl /mnt/offline/crawl
     """
-    from dedup.pipeline import directories
+    from dedup.pipeline import moved_directories
 
     settings = options.load().settings
     old_path, new_path = (os.path.abspath(os.fsencode(p)) for p in (old, new))
     with _open_writable(options, settings) as database:
-        result = directories.move_directory(database, old_path, new_path, _configured_paths(settings), force=force)
+        result = moved_directories.move_directory(database, old_path, new_path, _configured_paths(settings), force=force)
     if output_format == "json":
         print_json(
             {
@@ -126,7 +126,7 @@ def move(options: CommonOptions, old: str, new: str, force: bool, output_format:
         print_note(options, f"{to_printable_path(new_path)} is not configured yet: add it to [crawl] directories.")
 
 
-@roots.command("forget")
+@directories.command("retire")
 @click.argument("directory", metavar="DIR", type=click.Path())
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @format_option("text", "json")
@@ -140,16 +140,16 @@ def retire(options: CommonOptions, directory: str, yes: bool, output_format: str
 
     \b
     Examples:
-      dedup roots forget /mnt/old
-      dedup roots forget --yes /mnt/old
+      dedup directories retire /mnt/old
+      dedup directories retire --yes /mnt/old
     """
-    from dedup.pipeline import directories
+    from dedup.pipeline import moved_directories
     from dedup.store import open_database
 
     settings = options.load().settings
     path = os.path.abspath(os.fsencode(directory))
     with open_database(settings.database.path) as reader:
-        row = directories.find_directory(reader, path)
+        row = moved_directories.find_directory(reader, path)
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(
@@ -157,7 +157,7 @@ def retire(options: CommonOptions, directory: str, yes: bool, output_format: str
             )
         click.confirm(f"Mark {format_count(row.file_count, 'file')} of {to_printable_path(row.path)} as gone?", abort=True, err=True)
     with _open_writable(options, settings) as database:
-        count = directories.retire_directory(database, path, _configured_paths(settings))
+        count = moved_directories.retire_directory(database, path, _configured_paths(settings))
     if output_format == "json":
         print_json({"directory": to_printable_path(row.path), "gone": count})
     else:
@@ -176,5 +176,5 @@ def _open_writable(options: CommonOptions, settings: Settings) -> Iterator[Writa
 
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
-    with log_to_stderr(options), open_writable(settings.database.path, "roots") as database:
+    with log_to_stderr(options), open_writable(settings.database.path, "directories") as database:
         yield database
