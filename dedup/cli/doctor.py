@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dedup.doctor import Finding
 
 _UNITS = {
-    "database": ("page", "pages"),
+    "database": ("SQLite page", "SQLite pages"),
     "records": ("row", "rows"),
     "digests": ("body", "bodies"),
     "histories": ("sighting", "sightings"),

@@ -55,6 +55,6 @@ def hit_as_json(hit: SearchHit) -> dict[str, Any]:
         "crawled_at": hit.crawled_at,
         "current": hit.current,
         "state_digest": f"{STATE_RECIPE}:{hit.state_digest.hex()}",
-        "snippet": None if hit.snippet is None else [{"text": text, "hit": is_hit} for text, is_hit in hit.snippet],
+        "snippet": None if hit.snippet is None else [{"text": text, "found": is_hit} for text, is_hit in hit.snippet],
         "pruned_at": hit.pruned_at,
     }

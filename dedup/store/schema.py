@@ -520,8 +520,8 @@ FROM clusters c JOIN pages p ON p.id = c.page_id JOIN summaries v ON v.page_id =
      JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id;
 """
 
-_DUPLICATES = """
-CREATE VIEW duplicates AS
+_MATCHING_PAGES = """
+CREATE VIEW matching_pages AS
 -- Pairs of current articles of different pages that match.
 SELECT 'exact' AS relation, 1.0 AS similarity, 1.0 AS containment, 1.0 AS coverage, a.url AS url_a, b.url AS url_b,
        a.publisher_printed AS publisher_a, b.publisher_printed AS publisher_b, a.title AS title_a, b.title AS title_b
@@ -535,7 +535,7 @@ WHERE a.page_id <> b.page_id;
 
 @migrations(name="0001_base")
 def _base(db: Database) -> None:
-    for statement in _statements(_TABLES + _TRIGGERS + _VIEWS + _DUPLICATES):
+    for statement in _statements(_TABLES + _TRIGGERS + _VIEWS + _MATCHING_PAGES):
         db.execute(statement)
 
 

@@ -181,9 +181,9 @@ def check(folder: Path, since: str | None, until: str | None, publisher: str | N
         grown = {(at - published[0]).total_seconds(): sum(other <= at for other in published) for at in published}
         assert [tuple(point) for point in s["points"]] == list(grown.items())
     expected_lags = oracle.publication_lags()
-    matrix = {(lag["leader"], lag["follower"]): (lag["followed"], lag["median_seconds"]) for lag in f["lags"]["matrix"]}
+    matrix = {(lag["first_publisher"], lag["later_publisher"]): (lag["clusters"], lag["median_seconds"]) for lag in f["lags"]["matrix"]}
     assert matrix == {pair: (len(lags), round(median(lags))) for pair, lags in expected_lags.items()}
-    assert sum(s["followed"] for s in f["lags"]["ranks"]) == sum(map(len, expected_lags.values()))
+    assert sum(s["later"] for s in f["lags"]["ranks"]) == sum(map(len, expected_lags.values()))
     kinds = Counter((c["kind"], c["severity"]) for c in oracle.changes)
     assert {(k["kind"], k["severity"]): k["changes"] for k in f["changes_by_kind"]} == kinds
     edits = Counter(c["url"] for c in oracle.edits)
@@ -269,9 +269,9 @@ def test_the_lag_matrix_groups_small_publishers_and_says_so(folder: Path) -> Non
     assert run(folder, "scan").code == 0
     lags = report_json(folder)["lags"]
     assert (len(lags["publishers"]), lags["other_publishers"]) == (11, 9)
-    assert sum(lag["followed"] for lag in lags["matrix"]) == 19
-    assert {lag["follower"] for lag in lags["matrix"]} == {*lags["publishers"], None} - {"신문 00"}
-    assert lags["ranks"][0] == {"publisher": "신문 00", "first": 1, "followed": 0, "median_seconds": None}
+    assert sum(lag["clusters"] for lag in lags["matrix"]) == 19
+    assert {lag["later_publisher"] for lag in lags["matrix"]} == {*lags["publishers"], None} - {"신문 00"}
+    assert lags["ranks"][0] == {"publisher": "신문 00", "first": 1, "later": 0, "median_seconds": None}
     assert "9 others share one row" in run(folder, "report").out
 
 
@@ -451,7 +451,7 @@ def test_the_csv_has_a_row_for_every_figure(sampled: SampleCrawl) -> None:
     assert sum(map(int, value("hours", "articles"))) == sum(h["articles"] for h in figures["hours"])
     assert sum(map(int, value("hourly_histograms", "articles"))) == sum(map(int, value("hours", "articles")))
     for lag in figures["lags"]["matrix"]:
-        assert value("lags", "followed", publisher=lag["leader"], other_publisher=lag["follower"]) == [str(lag["followed"])]
+        assert value("lags", "clusters", publisher=lag["first_publisher"], other_publisher=lag["later_publisher"]) == [str(lag["clusters"])]
     for c in figures["checks"]:
         assert value("checks", "crawls", publisher=c["publisher"], kind=c["check_cause"] or c["check_status"]) == [str(c["crawls"])]
     assert value("clusters", "clusters") == [str(figures["clusters"]["clusters"])]

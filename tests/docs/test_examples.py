@@ -44,7 +44,7 @@ _NOT_COMPARED = (
     (r"127\.0\.0\.1:\d+", "ADDRESS"),
     (r"(Database )[0-9a-f]{8}\b", r"\1ID"),
     (r"(accepted, id )[0-9a-f]{32}", r"\1ID"),
-    (r"(database +ok: )\d+ pages", r"\1N pages"),
+    (r"(database +ok: )\d+ SQLite pages", r"\1N SQLite pages"),
 )
 
 

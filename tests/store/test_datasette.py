@@ -17,7 +17,7 @@ from tests.builders.command import run
 pytestmark = pytest.mark.system
 
 METADATA = files("dedup") / "share" / "datasette.yaml"
-VIEWS = ("articles", "cluster_details", "duplicates", "history", "change_details", "alert_deliveries", "summaries")
+VIEWS = ("articles", "cluster_details", "matching_pages", "history", "change_details", "alert_deliveries", "summaries")
 QUERIES = (
     "first_and_followers?publisher=",
     "copies_by_publisher",

@@ -546,7 +546,7 @@ def test_a_check_without_findings_is_one_line(folder: Path) -> None:
         "database", "records", "digests", "histories", "summaries", "indexes", "watches", "directories", "disk", "configuration", "clock",
         "packages",
     ]  # fmt: skip
-    assert lines[0].split(maxsplit=1)[1] == f"ok: {damaging.pages(folder / 'dedup.db')} pages"
+    assert lines[0].split(maxsplit=1)[1] == f"ok: {damaging.pages(folder / 'dedup.db')} SQLite pages"
 
 
 def test_text_output_names_each_remedy_once(folder: Path) -> None:

@@ -162,7 +162,7 @@ def test_altered_views_indexes_and_triggers_are_found_and_rebuilt(folder: Path, 
 @pytest.mark.parametrize("script", ["PRAGMA foreign_keys=OFF; DROP TABLE readings", "ALTER TABLE pages DROP COLUMN current_sighting_id"])
 def test_a_lost_table_is_reported_and_not_rebuilt(folder: Path, script: str) -> None:
     with closing(connect(folder / "dedup.db")) as connection:
-        for view in ("history", "articles", "cluster_details", "current_articles", "duplicates"):
+        for view in ("history", "articles", "cluster_details", "current_articles", "matching_pages"):
             connection.execute(f"DROP VIEW {view}")
         connection.executescript(f"DROP INDEX pages_current_sighting; DROP TRIGGER dirty_page_current_sighting_updated; {script}")
     for options in ((), ("--repair",)):

@@ -225,7 +225,7 @@ def test_a_scan_fills_the_index_for_dedup_search(crawl: Path, db: Path) -> None:
     result = run_search(db.parent, "예산안", "--format", "json")
     (row,) = result.json()
     assert (row["title"], row["current"], row["pruned_at"]) == ('=예산 "소식"', True, None)
-    assert [piece["text"] for piece in row["snippet"] if piece["hit"]] == ["예산안"]
+    assert [piece["text"] for piece in row["snippet"] if piece["found"]] == ["예산안"]
     assert "'=예산" in run_search(db.parent, "예산안", "--format", "csv").out
     text_output = run_search(db.parent, "예산안")
     assert "새솔시 예산안을 의결했다" in text_output.out

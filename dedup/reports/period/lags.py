@@ -1,4 +1,4 @@
-"""Follow lags: which publisher was first in each cluster, which ones followed, and how much later."""
+"""Follow lags: which publisher was first in each cluster, which ones came later, and by how much."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ MAX_LAG_PUBLISHERS = 12
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How often `follower` published what `leader` had published first, and the median lag in seconds.
+    """In how many `clusters` `first_publisher` was first and `later_publisher` came later, and the median lag in seconds.
 
     None means any publisher that has no row in the matrix.
     """
 
-    leader: str | None
-    follower: str | None
-    followed: int
+    first_publisher: str | None
+    later_publisher: str | None
+    clusters: int
     median_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class PublisherRank:
-    """In how many clusters a publisher was first, in how many it followed, and its median lag in seconds."""
+    """In how many clusters a publisher was first, in how many it came later, and its median lag in seconds."""
 
     publisher: str | None
     first: int
-    followed: int
+    later: int
     median_seconds: int | None
 
 

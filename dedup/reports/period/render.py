@@ -181,12 +181,12 @@ def _lag_facts(statistics: PeriodStatistics) -> Iterator[Fact]:
     for rank in statistics.lags.ranks:
         publisher = _publisher_or_star(rank.publisher)
         yield Fact("ranks", "first", rank.first, publisher=publisher)
-        yield Fact("ranks", "followed", rank.followed, publisher=publisher)
+        yield Fact("ranks", "later", rank.later, publisher=publisher)
         if rank.median_seconds is not None:
             yield Fact("ranks", "median_seconds", rank.median_seconds, publisher=publisher)
     for lag in statistics.lags.matrix:
-        publisher, other_publisher = _publisher_or_star(lag.leader), _publisher_or_star(lag.follower)
-        yield Fact("lags", "followed", lag.followed, publisher=publisher, other_publisher=other_publisher)
+        publisher, other_publisher = _publisher_or_star(lag.first_publisher), _publisher_or_star(lag.later_publisher)
+        yield Fact("lags", "clusters", lag.clusters, publisher=publisher, other_publisher=other_publisher)
         yield Fact("lags", "median_seconds", lag.median_seconds, publisher=publisher, other_publisher=other_publisher)
 
 

@@ -262,7 +262,7 @@ def _rank_table(lags: FollowLags) -> ReportTable:
             (
                 _publisher_cell(rank.publisher),
                 _number_cell(rank.first),
-                _number_cell(rank.followed),
+                _number_cell(rank.later),
                 _trusted_cell("–" if rank.median_seconds is None else format_duration(rank.median_seconds)),
             )
             for rank in lags.ranks
@@ -272,9 +272,9 @@ def _rank_table(lags: FollowLags) -> ReportTable:
 
 def _lag_matrix_table(lags: FollowLags) -> ReportTable:
     names: list[str | None] = [*lags.publishers, *([None] if lags.other_publishers else [])]
-    lags_by_pair = {(lag.leader, lag.follower): lag for lag in lags.matrix}
-    leaders = {lag.leader for lag in lags.matrix}
-    maximum = max((lag.followed for lag in lags.matrix if None not in (lag.leader, lag.follower)), default=0)
+    lags_by_pair = {(lag.first_publisher, lag.later_publisher): lag for lag in lags.matrix}
+    leaders = {lag.first_publisher for lag in lags.matrix}
+    maximum = max((lag.clusters for lag in lags.matrix if None not in (lag.first_publisher, lag.later_publisher)), default=0)
     return ReportTable(
         "lag_matrix",
         "Rows: who was first. Columns: who followed, how often, and the median lag",
@@ -292,21 +292,24 @@ def _lag_cell(lag: Lag | None, maximum: int) -> ReportCell:
     if lag is None:
         return _trusted_cell("·")
     return ReportCell(
-        f"{lag.followed:,}", subtext=format_duration(lag.median_seconds), weight=_weight(lag.followed, maximum), is_trusted=True
+        f"{lag.clusters:,}", subtext=format_duration(lag.median_seconds), weight=_weight(lag.clusters, maximum), is_trusted=True
     )
 
 
 def _lag_pairs_table(lags: FollowLags) -> ReportTable:
-    pairs = sorted(lags.matrix, key=lambda p: (-p.followed, p.leader is None, p.leader or "", p.follower is None, p.follower or ""))
+    pairs = sorted(
+        lags.matrix,
+        key=lambda p: (-p.clusters, p.first_publisher is None, p.first_publisher or "", p.later_publisher is None, p.later_publisher or ""),
+    )
     return ReportTable(
         "lag_pairs",
         "Who followed whom",
         _columns("First", "Followed by", "#Times", "#Median lag"),
         tuple(
             (
-                _publisher_cell(pair.leader),
-                _publisher_cell(pair.follower),
-                _number_cell(pair.followed),
+                _publisher_cell(pair.first_publisher),
+                _publisher_cell(pair.later_publisher),
+                _number_cell(pair.clusters),
                 _trusted_cell(format_duration(pair.median_seconds)),
             )
             for pair in pairs[:MAX_PAIR_ROWS]
