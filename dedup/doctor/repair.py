@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from dedup import store
@@ -34,6 +34,7 @@ from dedup.store.ownership import require_dedup_database
 from dedup.text.sanitise import to_printable
 
 REPAIR_CHECK = "repair"
+UNREPAIRED = "The repair could not correct it, because other rows are lost or damaged."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +69,27 @@ def repair_database(
             return RepairResult([Finding(REPAIR_CHECK, "error", message, RESTORE_REMEDY), *findings], checked_counts, [])
         actions: list[str] = []
         failures: list[Finding] = []
-        try:
-            with open_locked(path, lock) as database:
-                actions.extend(_apply_repairs(database, settings, repair_kinds, progress))  # actions before an error are kept
-        except Exception as error:
-            if not isinstance(error, DedupError):
-                log_error_once(error, "repairing the database")
-            remedy = "Finished repairs are kept; the one that failed was rolled back. See the findings of 'database' and 'records'."
-            failures.append(Finding(REPAIR_CHECK, "error", f"the repair could not be finished: {_describe_error(error)}", remedy))
-        findings, checked_counts = run_checks(settings, quick=quick, holds_lock=True, probes=probes, progress=progress)
-        return RepairResult(failures + findings, checked_counts, actions)
+        applied_kinds: set[RepairKind] = set()
+        while not failures and not repair_kinds <= applied_kinds:  # a repair can show what another kind of damage hid
+            try:
+                with open_locked(path, lock) as database:
+                    actions.extend(_apply_repairs(database, settings, repair_kinds, progress))  # actions before an error are kept
+            except Exception as error:
+                if not isinstance(error, DedupError):
+                    log_error_once(error, "repairing the database")
+                remedy = "Finished repairs are kept; the one that failed was rolled back. See the findings of 'database' and 'records'."
+                failures.append(Finding(REPAIR_CHECK, "error", f"the repair could not be finished: {_describe_error(error)}", remedy))
+            applied_kinds |= repair_kinds
+            findings, checked_counts = run_checks(settings, quick=quick, holds_lock=True, probes=probes, progress=progress)
+            repair_kinds = {f.repair_kind for f in findings if f.repair_kind is not None}
+        return RepairResult(failures + [_without_repair(f) for f in findings], checked_counts, actions)
     finally:
         lock.release()
+
+
+def _without_repair(finding: Finding) -> Finding:
+    """Return a finding that the repair left, with a remedy other than the repair."""
+    return finding if finding.repair_kind is None else replace(finding, remedy=f"{UNREPAIRED} {RESTORE_REMEDY}", repair_kind=None)
 
 
 def _describe_error(error: Exception) -> str:

@@ -139,11 +139,10 @@ def get_by_digest(database: Database, digest: bytes) -> int | None:
 
 
 def all_with_body(database: Database) -> Iterator[TextRow]:
-    """Every text that a revision with a body has, by id."""
+    """Every text that a revision with a body and a sighting has, by id. Only damage leaves a revision without a sighting."""
     for (text_id,) in database.rows("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
         row = database.row(_TEXT_QUERY, text_id)
-        assert row is not None
-        if row[1] is not None:
+        if row is not None and row[1] is not None:
             yield TextRow(*row)
 
 

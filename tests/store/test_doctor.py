@@ -331,25 +331,41 @@ def test_a_finding_without_a_repair_does_not_prevent_other_repairs(folder: Path)
     assert remaining["message"].startswith("revisions whose digest does not match")
 
 
-def test_a_repair_that_damage_stops_is_rolled_back_and_reported(folder: Path) -> None:
-    """A revision without its sighting cannot be matched again. Current sightings can be repaired nevertheless."""
+def test_a_repair_that_fails_is_rolled_back_and_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts cannot be matched again. Current sightings can be repaired nevertheless."""
     db = folder / "dedup.db"
-    damaging.by_sql(
-        db,
-        "DELETE FROM sightings WHERE id = 7",
-        "DELETE FROM text_fingerprints WHERE text_id = 9",
-        "UPDATE pages SET current_sighting_id = 4",
-    )
+    damaging.by_sql(db, "DELETE FROM text_fingerprints WHERE text_id = 9", "UPDATE pages SET current_sighting_id = 4")
     matches = running.dump(db, "matches")
+
+    def fail(*_: object) -> None:
+        raise sqlite3.IntegrityError("on purpose")
+
+    monkeypatch.setattr(store.batches, "restart", fail)  # the last step of matching
     result = run(folder, "doctor", "--repair", "--format", "json")
-    assert result.code == 1
-    assert result.err == ""
+    assert (result.code, result.err) == (1, "")
     findings = result.json()["findings"]
-    assert findings[0]["check"] == "repair"
-    assert "the repair could not be finished" in findings[0]["message"]
+    assert (findings[0]["check"], "the repair could not be finished" in findings[0]["message"]) == ("repair", True)
     assert any("sightings and changes" in sentence for sentence in result.json()["repaired"])
     assert "current sighting is not the latest" not in format_findings(findings)
     assert running.dump(db, "matches") == matches
+
+
+@pytest.mark.parametrize("derived", ["texts", "text_fingerprints", "matches", "changes", "summaries"])
+@pytest.mark.parametrize("lost", ["sightings", "readings", "revisions", "metadata", "files"])
+def test_lost_rows_do_not_keep_derived_data_from_being_rebuilt(folder: Path, lost: str, derived: str) -> None:
+    """What the repair leaves is reported as such: the remedy is not to repair again."""
+    key = {"summaries": "page_id", "text_fingerprints": "text_id", "matches": "text_a_id"}.get(derived, "rowid")
+    damaging.by_sql(
+        folder / "dedup.db",
+        f"DELETE FROM {lost} WHERE id IN (SELECT id FROM {lost} ORDER BY id LIMIT 3)",
+        f"DELETE FROM {derived} WHERE {key} IN (SELECT {key} FROM {derived} ORDER BY {key} LIMIT 3)",
+    )
+    result = run(folder, "doctor", "--repair", "--format", "json")
+    findings = [f for f in result.json()["findings"] if f["severity"] == "error"]
+    assert (result.code, result.err) == (1, "")
+    assert findings
+    assert not [f for f in findings if f["check"] == "repair" or f["repairable"] or f["remedy"].startswith("Run 'dedup doctor --repair'")]
+    assert result.json()["repaired"]
 
 
 def test_data_of_other_settings_is_not_compared(folder: Path) -> None:
