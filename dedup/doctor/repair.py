@@ -124,7 +124,7 @@ def _apply_repairs(
         yield f"revisions assigned the text of their body: {count:,}"
     matcher = Matcher(database, build_matching(settings), settings.publishers.build_publishers())
     if repair_kinds & {"texts", "matches"}:
-        counts = reindex_signatures(database, options, matcher, lambda n: progress("reindex", n))
+        counts = reindex_signatures(database, options, matcher, lambda n: progress("reindex", n), skip_incomplete=True)
         yield f"signatures recomputed: {counts['texts']:,}, matches found: {counts['matches']:,}; both indexes rebuilt"
     elif "indexes" in repair_kinds:
         matcher.discard_indexes()

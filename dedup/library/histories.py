@@ -14,7 +14,7 @@ class Revision(Record):
 
     revision: int
     title: str
-    digest: str
+    state_digest: str
     check_status: CheckStatus
     first_crawled_at: str
     last_crawled_at: str

@@ -13,7 +13,7 @@ class SnippetPiece(Record):
     """A piece of a snippet, and whether it is a match."""
 
     text: str
-    hit: bool
+    found: bool
 
 
 @dataclass(frozen=True)

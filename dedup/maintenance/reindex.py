@@ -35,14 +35,15 @@ def reindex_signatures(
     progress: Callable[[int], Any] = lambda _: None,
     *,
     publishers: str | None = None,
+    skip_incomplete: bool = False,
 ) -> dict[str, int]:
     """Recompute all signatures and matches with the settings given and all known boilerplate, in one transaction.
 
     `publishers` is the recipe of the publisher aliases in force, if they are to be applied. `progress` receives the number of texts in each
-    batch. Returns counts."""
+    batch. `skip_incomplete`: leave out texts whose other rows are lost; otherwise they are reported as damage. Returns counts."""
     with database.transaction() as transaction:
         _reset_boilerplate(transaction, matcher, publishers)
-        counts = _rematch(transaction, options, matcher, progress, renew_signatures=True)
+        counts = _rematch(transaction, options, matcher, progress, renew_signatures=True, skip_incomplete=skip_incomplete)
         commit_token = store.batches.restart(transaction)
     matcher.confirm_index(commit_token)
     return counts
@@ -69,6 +70,7 @@ def _rematch(
     progress: Callable[[int], Any] = lambda _: None,
     *,
     renew_signatures: bool = False,
+    skip_incomplete: bool = False,
 ) -> dict[str, int]:
     """Match all texts with each other, and again if that learned boilerplate: it applies to earlier texts too. Returns counts."""
     passage_count = -1
@@ -77,15 +79,22 @@ def _rematch(
             break
         store.matches.delete_all(transaction)
         store.texts.delete_unshown(transaction)
-        counts = _match_all(transaction, options, matcher, progress, renew_signatures=renew_signatures)
+        texts = store.texts.all_with_body(transaction, skip_incomplete=skip_incomplete)
+        counts = _match_all(transaction, options, matcher, texts, progress, renew_signatures=renew_signatures)
         renew_signatures = False
     return counts
 
 
 def _match_all(
-    transaction: Transaction, options: ExtractOptions, matcher: Matcher, progress: Callable[[int], Any], *, renew_signatures: bool
+    transaction: Transaction,
+    options: ExtractOptions,
+    matcher: Matcher,
+    all_texts: Iterable[TextRow],
+    progress: Callable[[int], Any],
+    *,
+    renew_signatures: bool,
 ) -> dict[str, int]:
-    """Match all texts with each other. No matches may be stored. Returns counts."""
+    """Match these texts with each other. No matches may be stored. Returns counts."""
     counts, now = {"texts": 0, "matches": 0, "failed": 0}, times.now()
     matcher.reset_indexes()
 
@@ -119,7 +128,7 @@ def _match_all(
         store.texts.clear_signature(transaction, text.id)
         counts["failed"] += 1
 
-    for texts in chunked(store.texts.all_with_body(transaction), CHUNK):
+    for texts in chunked(all_texts, CHUNK):
         counts["matches"] += sum(isolate_failures(texts, match_batch, skip_text))
         counts["texts"] += len(texts)
         progress(len(texts))

@@ -32,8 +32,8 @@ class RecordedFile:
     url: str
     crawled_at: str
     outcome: FileOutcome
-    check: CheckStatus
-    cause: MismatchCause | None
+    check_status: CheckStatus
+    check_cause: MismatchCause | None
 
 
 @dataclass(frozen=True, slots=True)

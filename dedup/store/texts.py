@@ -138,10 +138,14 @@ def get_by_digest(database: Database, digest: bytes) -> int | None:
     return text_id
 
 
-def all_with_body(database: Database) -> Iterator[TextRow]:
-    """Every text that a revision with a body and a sighting has, by id. Only damage leaves a revision without a sighting."""
+def all_with_body(database: Database, *, skip_incomplete: bool = False) -> Iterator[TextRow]:
+    """Every text that a revision with a body has, by id.
+
+    A text without the rows that show it means damage. It fails an assertion, or is left out with `skip_incomplete`.
+    """
     for (text_id,) in database.rows("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
         row = database.row(_TEXT_QUERY, text_id)
+        assert row is not None or skip_incomplete
         if row is not None and row[1] is not None:
             yield TextRow(*row)
 

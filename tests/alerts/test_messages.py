@@ -69,7 +69,7 @@ def test_markdown_and_html_have_the_same_content() -> None:
 OTHER = {"url": "https://other.example/1", "title": "다른 제목", "publisher": "물결방송"}
 TOPICS = [
     (
-        event(topic="mismatch", kind="altered", payload={"path": "/srv/a.md", "claimed": "sha256:ab", "computed": "cd"}),
+        event(topic="mismatch", kind="altered", payload={"path": "/srv/a.md", "claimed_digest": "sha256:ab", "computed_digest": "cd"}),
         ["/srv/a.md", "sha256:ab", "cd"],
     ),
     (

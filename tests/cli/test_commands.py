@@ -36,7 +36,7 @@ from tests.builders.permissions import DROP_CAPABILITIES, run_without_capabiliti
 
 pytestmark = pytest.mark.slow
 
-ARTICLE = {"id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check"}
+ARTICLE = {"id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check_status"}
 NUMBERS = {
     "similarity",
     "containment",
@@ -144,7 +144,20 @@ def test_duplicates_as_json_and_csv(scanned: Path) -> None:
 
 
 def _article_head() -> list[str]:
-    return ["id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded", "pruned_at"]
+    return [
+        "id",
+        "url",
+        "title",
+        "publisher",
+        "published_at",
+        "crawled_at",
+        "path",
+        "revision",
+        "check_status",
+        "gone",
+        "crowded",
+        "pruned_at",
+    ]
 
 
 def _numbers_head() -> list[str]:
@@ -234,9 +247,9 @@ def _body(folder: Path) -> str:
 def test_history_as_json_and_csv(scanned: Path) -> None:
     history = json_of(run(scanned, "history", "901_0000000001", "-f", "json"))
     assert history.keys() >= {"url", "aliases", "revisions", "timeline", "changes", "metadata_changes"}
-    keys = {"revision", "title", "digest", "check", "first_crawled_at", "last_crawled_at", "sightings"}
+    keys = {"revision", "title", "state_digest", "check_status", "first_crawled_at", "last_crawled_at", "sightings"}
     assert all(r.keys() >= keys for r in history["revisions"])
-    assert all(t.keys() >= {"crawled_at", "revision", "path", "check"} for t in history["timeline"])
+    assert all(t.keys() >= {"crawled_at", "revision", "path", "check_status"} for t in history["timeline"])
     assert all(
         c.keys() >= {"from_revision", "to_revision", "at", "title_changed", "body_similarity", "returned"} for c in history["changes"]
     )
@@ -244,7 +257,7 @@ def test_history_as_json_and_csv(scanned: Path) -> None:
     assert [(c["from_revision"], c["to_revision"], c["title_changed"]) for c in history["changes"]] == [(1, 2, True), (2, 3, True)]
     flat = rows_of(run(scanned, "history", "901_0000000001", "-f", "csv"))
     assert [row["crawled_at"] for row in flat] == [t["crawled_at"] for t in history["timeline"]]
-    assert {"crawled_at", "revision", "path", "check"} <= flat[0].keys()
+    assert {"crawled_at", "revision", "path", "check_status"} <= flat[0].keys()
 
 
 def test_metadata_changes_as_json(crawl: Path) -> None:

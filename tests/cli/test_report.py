@@ -238,7 +238,7 @@ def test_checks_include_truncated_crawls(folder: Path) -> None:
     for args in ((), ("--publisher", "한빛일보")):
         report = report_json(folder, *args)
         assert report["publishers"] == []
-        assert report["checks"] == [{"publisher": "한빛일보", "check": "mismatched", "cause": "truncated", "crawls": 1}]
+        assert report["checks"] == [{"publisher": "한빛일보", "check_status": "mismatched", "check_cause": "truncated", "crawls": 1}]
     assert report_json(folder, "--publisher", "새벽신문")["checks"] == []
 
 

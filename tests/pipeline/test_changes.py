@@ -55,10 +55,10 @@ def test_a_change_is_classified_when_it_is_recorded(crawl: Path, db: Path) -> No
     running.scan(crawl, db)
     (change,) = reported_changes(crawl, db)
     assert change["evidence"] == [{"kind": "amount", "before": "638조원", "after": "639조원"}]
-    fields = {name: change[name] for name in ("url", "publisher", "kind", "severity", "silent", "corrected", "parts", "at", "pages")}
+    fields = {name: change[name] for name in ("url", "publisher", "kind", "severity", "silent", "corrected", "parts", "at", "page_count")}
     assert fields == {
         "url": PAGE.address, "publisher": "해솔신문", "kind": "substantive", "severity": "major", "silent": True, "corrected": False,
-        "parts": ["body"], "at": "2026-03-03T00:30:00+00:00", "pages": 1,
+        "parts": ["body"], "at": "2026-03-03T00:30:00+00:00", "page_count": 1,
     }  # fmt: skip
     history = running.history(db, PAGE.address)["changes"]
     assert [(c["kind"], c["severity"], c["silent"]) for c in history] == [("substantive", "major", True)]

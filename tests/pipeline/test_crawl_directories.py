@@ -59,7 +59,7 @@ def test_a_directory_that_is_no_longer_configured_is_reported(two: Path) -> None
     (finding,) = (f for f in report["findings"] if f["check"] == "directories")
     assert finding["severity"] == "warning"
     assert "6" in finding["message"]
-    assert all(f"dedup directories {word}" in finding["remedy"] for word in ("move", "forget"))
+    assert all(f"dedup directories {word}" in finding["remedy"] for word in ("move", "retire"))
 
 
 def test_a_renamed_directory_is_refused_until_it_is_moved_and_not_read_again(two: Path) -> None:
@@ -175,7 +175,7 @@ def test_overlapping_directories_are_refused_with_a_remedy(two: Path) -> None:
 def test_move_and_retire_are_refused_while_a_writer_runs(two: Path) -> None:
     configure(two, "two")
     with open_writable(str(two / "dedup.db"), "watch"):
-        for args in (("move", "one", "three", "--force"), ("forget", "one", "--yes")):
+        for args in (("move", "one", "three", "--force"), ("retire", "one", "--yes")):
             result = run(two, "directories", *args)
             assert result.code == 3
             assert "watch" in result.err

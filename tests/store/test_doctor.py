@@ -350,6 +350,7 @@ def test_a_repair_that_fails_is_rolled_back_and_reported(folder: Path, monkeypat
     assert running.dump(db, "matches") == matches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("derived", ["texts", "text_fingerprints", "matches", "changes", "summaries"])
 @pytest.mark.parametrize("lost", ["sightings", "readings", "revisions", "metadata", "files"])
 def test_lost_rows_do_not_keep_derived_data_from_being_rebuilt(folder: Path, lost: str, derived: str) -> None:

@@ -325,7 +325,11 @@ def test_an_incident_is_one_row_with_its_number_of_pages(tmp_path: Path) -> None
     assert run(tmp_path, "scan", "--alert-on-import").code == 0
     with client_of(tmp_path) as site:
         overview = get_json(site, "/")
-        lists = ((overview["alerts"], "page_count"), (overview["silent_edits"], "pages"), (get_json(site, "/changes")["changes"], "pages"))
+        lists = (
+            (overview["alerts"], "page_count"),
+            (overview["silent_edits"], "page_count"),
+            (get_json(site, "/changes")["changes"], "page_count"),
+        )
         for rows, key in lists:
             assert [row[key] for row in rows if "/917/" in row["url"]] == [5]
         words = check(site.get("/").text).all("main")[0].text

@@ -85,7 +85,7 @@ def _atom_entry(change: dict[str, Any]) -> FeedEntry:
     lines += [format_before_after(name, sides["before"], sides["after"]) for name, sides in change["fields"].items()]
     lines += [format_before_after(e["kind"], e["before"], e["after"]) for e in change["evidence"]]
     if change["page_count"] > 1:
-        lines.append(escape(f"the same edit on {change['pages']:,} pages"))
+        lines.append(escape(f"the same edit on {change['page_count']:,} pages"))
     prefix = f"{change['publisher']}: " if change["publisher"] else ""
     entry_id = hashlib.sha256(
         "\0".join((change["url"], change["state_digest_before"], change["state_digest_after"], change["at"])).encode()
