@@ -135,7 +135,7 @@ def _print(row: dict[str, Any], *, verbose: bool) -> None:
     if row["check_status"] is None:
         click.echo(f"{click.style('fault', fg='red')}       {path}: {to_printable(row['fault'])}")
     elif row["check_status"] == "mismatched":
-        details = f"claimed {to_printable(row['claimed'][:80])}, {row['recipe']} is {row['computed']}"
+        details = f"claimed {to_printable(row['claimed_digest'][:80])}, {row['digest_recipe']} is {row['computed_digest']}"
         click.echo(f"{click.style('mismatched', fg='red')}  {path}: {row['check_cause']}; {details}")
     elif row["check_status"] == "unclaimed" or verbose:
         click.echo(f"{row['check_status']:<11} {path}")
