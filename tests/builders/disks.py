@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.builders.privileges import give
+from tests.builders.processes import wait_until
 
 _GETFLAGS, _SETFLAGS, _SHUTDOWN = 0x80086601, 0x40086602, 0x8004587D
 _IMMUTABLE = 0x10
@@ -80,9 +81,13 @@ class Image:
     def repair(self) -> None:
         """Unmount it, run e2fsck and mount it again. Fails if it cannot be unmounted."""
         subprocess.run(["umount", self.place], check=True)
+        wait_until(self._is_detached)  # until then the kernel may still write the error to the file
         check = subprocess.run(["e2fsck", "-fy", self._file], capture_output=True, text=True, check=False)
         assert check.returncode < 4, check.stdout
         self.mount()
+
+    def _is_detached(self) -> bool:
+        return not subprocess.run(["losetup", "--associated", self._file], capture_output=True, check=True).stdout
 
     def close(self) -> None:
         """Unmount it lazily."""
