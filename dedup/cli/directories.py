@@ -76,11 +76,11 @@ def _print_directories(options: CommonOptions, output_format: str) -> None:
 
 
 def describe_directory(row: dict[str, Any]) -> str:
-    """Return the state of a crawl directory in words."""
-    state = row["status"] + (", absent" if row["absent"] else "")
+    """Return the status of a crawl directory in words."""
+    status = row["status"] + (", absent" if row["absent"] else "")
     scanned = f"last scan {row['scanned_at']}" if row["scanned_at"] else "never completely scanned"
     gone = f", {row['gone']:,} gone" if row["gone"] else ""
-    return f"{state}; {format_count(row['files'], 'file')}{gone}; {scanned}"
+    return f"{status}; {format_count(row['files'], 'file')}{gone}; {scanned}"
 
 
 @directories.command("move")

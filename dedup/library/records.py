@@ -28,8 +28,7 @@ class Record:
 
 @lru_cache(maxsize=64)
 def _type_hints(cls: Any) -> dict[str, Any]:
-    hints = get_type_hints(cls)
-    return {f.name: hints[f.name] for f in fields(cls)}
+    return get_type_hints(cls)
 
 
 def _to_json(value: Any) -> Any:

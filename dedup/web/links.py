@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -58,6 +59,10 @@ class Links:
     def compare(self, url: str, from_: str, to: str, **query: QueryValue) -> str:
         """Return the URL of the comparison of two states of a page, given by digests with or without recipe."""
         return self.to("compare", url=url, from_=short_digest(from_), to=short_digest(to), **query)
+
+    def change(self, change: Mapping[str, Any], **query: QueryValue) -> str:
+        """Return the URL of the comparison of the two states of a change, given as JSON."""
+        return self.compare(change["url"], change["state_digest_before"], change["state_digest_after"], **query)
 
     def pair(self, a: str, b: str, **query: QueryValue) -> str:
         """Return the URL of two articles side by side."""
