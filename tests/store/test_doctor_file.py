@@ -154,6 +154,22 @@ def test_indexes_of_sqlite_are_rebuilt(folder: Path) -> None:
     assert base_rows(db) == base
 
 
+def test_one_repair_corrects_what_a_damaged_index_hid(folder: Path) -> None:
+    """The index has the entries of changes that were deleted, so that only a check after its repair finds them missing."""
+    db = folder / "dedup.db"
+    before = running.dump(db)
+    with closing(sqlite3.connect(db)) as connection:
+        sql, root = connection.execute("SELECT sql, rootpage FROM sqlite_master WHERE name = 'changes_page'").fetchone()
+    damaging.by_sql(db, "PRAGMA writable_schema=ON", "DELETE FROM sqlite_master WHERE name = 'changes_page'")
+    damaging.by_sql(db, "DELETE FROM changes")
+    restore_index = f"INSERT INTO sqlite_master VALUES ('index', 'changes_page', 'changes', {root}, '{sql}')"
+    damaging.by_sql(db, "PRAGMA writable_schema=ON", restore_index)
+    result = run(folder, "doctor", "--repair", "--format", "json")
+    assert (result.code, [f["message"] for f in result.json()["findings"] if f["severity"] == "error"]) == (0, [])
+    assert run_doctor(folder) == []
+    assert running.dump(db) == before
+
+
 def test_an_index_with_entries_of_lost_rows_is_not_rebuilt(folder: Path) -> None:
     """The index has entries for rows that the table lost. A rebuild would hide the loss."""
     db = folder / "dedup.db"
