@@ -144,8 +144,7 @@ _READINGS_OF_REVISION = "SELECT 1 FROM sightings s JOIN readings d ON d.sighting
 
 _UNCOUNTED_REVISIONS = (
     "FROM revisions r WHERE r.text_id IS NOT NULL AND r.pruned_at IS NULL"
-    " AND (NOT EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = r.id)"
-    f" OR EXISTS ({_READINGS_OF_REVISION}) AND NOT EXISTS ({_READINGS_OF_REVISION} AND (d.status = 'counted' OR d.status = 'superseded')))"
+    f" AND EXISTS ({_READINGS_OF_REVISION}) AND NOT EXISTS ({_READINGS_OF_REVISION} AND (d.status = 'counted' OR d.status = 'superseded'))"
 )
 
 
@@ -345,7 +344,7 @@ def find_contradictions(database: Database, description: str) -> RowReport:
 
 
 def uncounted_revisions_with_texts(database: Database) -> list[int]:
-    """Return the revisions that have a text although they have no sighting, or none of their readings is counted or superseded."""
+    """Return the revisions that have a text although none of their readings is counted or superseded."""
     return [r[0] for r in database.rows(f"SELECT r.id {_UNCOUNTED_REVISIONS}")]
 
 
